@@ -1,0 +1,328 @@
+"""What every backend speaks: requests in, typed events out, one tree of errors.
+
+A backend turns a `GenerationRequest` into events. It owns how the answer is computed; it knows nothing about sessions,
+sockets or messages on the wire. The smallest one implements `generate` and `list_models` (see `echo.py`).
+
+The errors:
+
+    BackendError              anything a run can end with; `code` is the word on the wire
+    ├── BackendUnreachable    nothing answers at the backend's address
+    ├── BackendTimeout        it answered too late, or fell silent
+    ├── BackendFailed         it broke while answering
+    ├── ModelNotFound         it has no model of that name
+    ├── ModelInvalid          the model's file cannot be used
+    ├── ContextOverflow       the prompt does not fit the model's context
+    ├── Overloaded            no room for another request now; `retry_after` says when to come back
+    └── Unsupported           the request asks for what this backend cannot do
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+FinishReason = Literal["stop", "length", "cancelled", "interrupted", "abandoned", "tool_calls"]
+Kind = Literal["autoregressive", "diffusion"]
+ModelState = Literal["ready", "loading", "draining", "available", "unreachable", "failed"]
+Phase = Literal["queued", "loading", "prefill", "decoding"]
+
+
+class BackendError(Exception):
+    """A failure that ends a run. `str(error)` is a sentence for the person who asked: no paths, URLs or tracebacks."""
+
+    code: ClassVar[str] = "backend_error"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class BackendUnreachable(BackendError):
+    code = "backend_unreachable"
+
+
+class BackendTimeout(BackendError):
+    code = "backend_timeout"
+
+
+class BackendFailed(BackendError):
+    code = "backend_error"
+
+
+class ModelNotFound(BackendError):
+    code = "model_not_found"
+
+
+class ModelInvalid(BackendError):
+    code = "model_invalid"
+
+
+class ContextOverflow(BackendError):
+    code = "context_overflow"
+
+
+class Overloaded(BackendError):
+    code = "overloaded"
+
+
+class Unsupported(BackendError):
+    code = "unsupported"
+
+
+# Requests
+
+
+@dataclass(slots=True, frozen=True)
+class Message:
+    """One turn of a conversation, as the model is shown it."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+@dataclass(slots=True, frozen=True)
+class Params:
+    """How to sample. The defaults are the chat's; `None` leaves the choice to the backend."""
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+    top_k: int = 40
+    min_p: float = 0.0
+    max_tokens: int | None = None  # None: what is left of the context
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    diffusion: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class GenerationRequest:
+    """One call for an answer. Exactly one of `messages`, `prompt` and `token_ids` is given.
+
+    `resume_text` is an answer's beginning that the model must go on from. `fairness_key` groups the requests of one
+    client, so that no client can hold up another; a higher `priority` goes first.
+    """
+
+    request_id: str
+    model: str  # the backend's own name for it, without the `backend/` prefix
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+    token_ids: tuple[int, ...] | None = None
+    params: Params = field(default_factory=Params)
+    think: bool | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    response_format: dict[str, Any] | None = None
+    n: int = 1
+    logprobs: int | None = None
+    resume_text: str = ""
+    fairness_key: str = ""
+    priority: int = 0
+
+
+# Events
+
+
+@dataclass(slots=True, frozen=True)
+class Text:
+    """A piece of the answer. `token_ids` are the tokens it came from, where the backend knows them."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[Any, ...] | None = None
+    index: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Reasoning:
+    """A piece of the model's thinking, kept apart from the answer."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    index: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class ToolCalls:
+    """Whole tool calls: `{"id", "name", "arguments"}`, the arguments an object."""
+
+    calls: tuple[dict[str, Any], ...]
+    index: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Canvas:
+    """The state of a diffusion model's canvas: `ops` are `(position, text, state, confidence)`."""
+
+    rev: int
+    length: int
+    full: bool
+    step: int
+    ops: tuple[tuple[int, str, str, float], ...]
+    index: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Progress:
+    """Where a request stands while no text comes. `done` and `total`: bytes when loading, tokens in prefill."""
+
+    phase: Phase
+    done: int = 0
+    total: int = 0
+    position: int | None = None  # in the queue, 1 = next
+    message: str = ""
+    index: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Timings:
+    """Milliseconds, and tokens per second of the decoding alone. `None` is unknown."""
+
+    queued_ms: float | None = None
+    ttft_ms: float | None = None
+    total_ms: float | None = None
+    tokens_per_second: float | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Done:
+    """The end of a choice. Every choice ends in exactly one, unless the generator raises a `BackendError`."""
+
+    finish_reason: FinishReason
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+    index: int = 0
+
+
+Event = Text | Reasoning | ToolCalls | Canvas | Progress | Done
+
+
+# Models
+
+
+@dataclass(slots=True, frozen=True)
+class ModelInfo:
+    """One line of the model list. `name` is the backend's own; the hub puts `backend/` before it."""
+
+    name: str
+    kind: Kind = "autoregressive"
+    state: ModelState = "ready"
+    reason: str | None = None  # why it is unreachable or failed: a sentence
+    progress: float | None = None  # of loading, 0..1
+    size: int | None = None  # bytes
+    quantization: str | None = None
+    context_length: int | None = None
+    capabilities: tuple[str, ...] = ("completion",)
+
+
+@dataclass(slots=True, frozen=True)
+class Health:
+    """Whether a backend can answer, and if not, why."""
+
+    ok: bool
+    reason: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class TokenCount:
+    n: int
+    exact: bool
+
+
+# Backends
+
+
+@dataclass(slots=True, frozen=True)
+class ModelsChanged:
+    """The backend's model list is not what it was."""
+
+
+@dataclass(slots=True, frozen=True)
+class Loading:
+    """A model is being pulled or loaded, whoever asked for it. `done` and `total` in bytes; `total` 0 is unknown."""
+
+    model: str
+    message: str
+    done: int = 0
+    total: int = 0
+
+
+Notice = ModelsChanged | Loading
+
+
+def _ignore(notice: Notice) -> None:
+    """Nobody listens yet."""
+
+
+class Backend(ABC):
+    """Where answers come from.
+
+    The hub calls every method on its event loop, so none may block it. `notify` is set by the hub: call it, on the
+    loop, when something changed that nobody asked for.
+    """
+
+    name: ClassVar[str]
+    notify: Callable[[Notice], None] = staticmethod(_ignore)
+
+    @abstractmethod
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """Yield the answer's events, a `Done` for each choice last.
+
+        Closing the generator cancels the work upstream. Failures are raised as a `BackendError`; what was yielded
+        before stands.
+        """
+
+    @abstractmethod
+    async def list_models(self) -> Sequence[ModelInfo]:
+        """The models as they are known now. May ask the network: the hub calls it in the background.
+
+        Raises `BackendUnreachable` when there is nobody to ask.
+        """
+
+    def load(self, model: str) -> AsyncGenerator[Loading, None]:
+        """Make `model` ready to answer, yielding how far it is. By default a model is ready when it is listed.
+
+        Raises `ModelNotFound` or `ModelInvalid`; then whatever was loaded before still is.
+        """
+        return self._load_listed(model)
+
+    async def _load_listed(self, model: str) -> AsyncGenerator[Loading, None]:
+        if all(info.name != model for info in await self.list_models()):
+            raise ModelNotFound(f"There is no model {model} here. Pick one from the list.")
+        yield Loading(model, "ready")
+
+    async def unload(self, model: str) -> None:
+        """Free the memory `model` takes. By default there is nothing to free."""
+
+    async def health(self) -> Health:
+        """Whether an answer can be expected now."""
+        try:
+            models = await self.list_models()
+        except BackendError as error:
+            return Health(False, error.message)
+        if any(info.state in ("ready", "available") for info in models):
+            return Health(True)
+        reasons = [info.reason for info in models if info.reason]
+        return Health(False, reasons[0] if reasons else "No model is ready yet.")
+
+    async def count_tokens(self, request: GenerationRequest) -> TokenCount:
+        """How many tokens the prompt takes: by default a guess of four characters a token."""
+        if request.token_ids is not None:
+            return TokenCount(len(request.token_ids), exact=True)
+        texts = [message.content for message in request.messages or ()] or [request.prompt or ""]
+        return TokenCount(sum(len(text) // 4 + 4 for text in texts), exact=False)
+
+    async def start(self) -> None:
+        """Begin work behind the page, such as loading a model. Returns at once."""
+
+    async def close(self) -> None:
+        """Cancel what runs and give everything back."""

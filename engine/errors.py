@@ -1,0 +1,19 @@
+"""What can go wrong in the engine. Every message is a sentence for the person who asked."""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """The engine cannot do what was asked."""
+
+
+class ModelLoadError(EngineError):
+    """The model's file is missing, damaged, too large or of a kind the engine does not know."""
+
+
+class PromptTooLong(EngineError):
+    """The prompt leaves no room in the model's context for an answer."""
+
+
+class QueueFull(EngineError):
+    """As many requests wait as may wait."""
