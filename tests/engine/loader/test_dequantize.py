@@ -1,0 +1,100 @@
+"""Every storage type the engine reads, against the reference package of the format."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import ModelLoadError
+from engine.loader.dequantize import DEQUANT, dequantize, split_q4
+from engine.loader.gguf import GGMLType, GGUFFile, GGUFTensor
+
+WRITABLE_TYPES = [
+    GGMLType.F32,
+    GGMLType.F16,
+    GGMLType.BF16,
+    GGMLType.Q4_0,
+    GGMLType.Q4_1,
+    GGMLType.Q5_0,
+    GGMLType.Q5_1,
+    GGMLType.Q8_0,
+]
+
+
+def reference(tensor: GGUFTensor) -> np.ndarray:
+    """What the reference package makes of the same bytes."""
+    rows = tensor.data.reshape(*tensor.shape[:-1], -1)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return gguf.quants.dequantize(rows, gguf.GGMLQuantizationType(tensor.type.value))
+
+
+def assert_same_bits(values: torch.Tensor, expected: np.ndarray) -> None:
+    assert values.dtype == torch.float32
+    assert values.shape == expected.shape
+    np.testing.assert_array_equal(values.numpy(), expected, err_msg="values differ from the reference's")
+
+
+@pytest.mark.parametrize("kind", DEQUANT, ids=lambda kind: kind.name)
+def test_random_bytes_become_the_numbers_the_reference_makes_of_them(kind: GGMLType) -> None:
+    rows, row_blocks = 7, 5
+    data = np.random.default_rng(1).integers(0, 256, rows * row_blocks * kind.block_bytes, dtype=np.uint8)
+    tensor = GGUFTensor("random", (rows, row_blocks * kind.block_size), kind, data)
+    assert_same_bits(dequantize(tensor), reference(tensor))
+
+
+@pytest.mark.parametrize("kind", WRITABLE_TYPES, ids=lambda kind: kind.name)
+def test_a_written_file_reads_back_as_the_numbers_that_went_in(kind: GGMLType, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(2).standard_normal((3, 4, 64)).astype(np.float32)
+    stored = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType(kind.value))
+    writer = gguf.GGUFWriter(tmp_path / "one.gguf", "llama")
+    writer.add_tensor("weight", stored, raw_dtype=gguf.GGMLQuantizationType(kind.value))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with GGUFFile.open(tmp_path / "one.gguf") as file:
+        values = dequantize(file.tensors["weight"])
+        assert_same_bits(values, reference(file.tensors["weight"]))
+    coarseness = {"F32": 0.0, "F16": 2e-3, "BF16": 2e-2, "Q8_0": 2e-2, "Q5_0": 0.2, "Q5_1": 0.2}.get(kind.name, 0.4)
+    assert np.abs(values.numpy() - numbers).max() <= coarseness, "the values are not the numbers that were stored"
+
+
+@pytest.mark.parametrize("kind", [GGMLType.Q4_0, GGMLType.Q4_1], ids=lambda kind: kind.name)
+def test_the_parts_of_a_4_bit_matrix_make_up_its_values(kind: GGMLType) -> None:
+    numbers = np.random.default_rng(3).standard_normal((6, 96)).astype(np.float32)
+    stored = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType(kind.value))
+    tensor = GGUFTensor("weight", (6, 96), kind, stored.reshape(-1))
+    parts = split_q4(tensor)
+    assert parts.quants.dtype == torch.uint8
+    assert parts.quants.shape == (6, 96)
+    assert parts.scales.shape == parts.mins.shape == (6, 3)
+    assert int(parts.quants.max()) <= 15
+    groups = parts.quants.view(6, 3, 32).float() * parts.scales.unsqueeze(2) + parts.mins.unsqueeze(2)
+    assert torch.equal(groups.view(6, 96), dequantize(tensor))
+
+
+def test_a_type_that_cannot_be_read_is_named() -> None:
+    data = np.zeros(GGMLType.IQ2_XXS.block_bytes, np.uint8)
+    tensor = GGUFTensor("blk.0.attn_q.weight", (1, 256), GGMLType.IQ2_XXS, data)
+    with pytest.raises(ModelLoadError, match=r"blk\.0\.attn_q\.weight is stored as IQ2_XXS"):
+        dequantize(tensor)
+
+
+def test_the_values_do_not_change_when_the_file_is_closed_and_do_not_share_its_memory(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "one.gguf", "llama")
+    writer.add_tensor("weight", np.arange(4, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with GGUFFile.open(tmp_path / "one.gguf") as file:
+        values = dequantize(file.tensors["weight"])
+        values += 1
+        assert dequantize(file.tensors["weight"]).tolist() == [0, 1, 2, 3]
+    assert values.tolist() == [1, 2, 3, 4]
