@@ -1,0 +1,79 @@
+# One command to serve, one to test. `make help` lists the rest; SETUP.md explains the variables.
+
+PYTHON ?= $(shell sh tools/find_python.sh)
+# An index, or a folder of wheels, that has the CPU build of torch. Empty: what pip finds by itself.
+TORCH_INDEX ?=
+# Further options for every `pip install`.
+PIP_ARGS ?=
+
+venv := .venv
+python := $(venv)/bin/python
+torch_source := $(if $(TORCH_INDEX),$(if $(wildcard $(TORCH_INDEX)/.),--find-links,--extra-index-url) $(TORCH_INDEX))
+pip_install := $(python) -m pip install --disable-pip-version-check $(torch_source) $(PIP_ARGS)
+lock := $(python) -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--no-header --no-annotate --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List what make can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+.PHONY: serve
+serve: $(venv)/.runtime model ## Install what is missing, then serve on http://127.0.0.1:8000
+	@trap : INT; $(python) app.py || { status=$$?; [ $$status -eq 130 ] || exit $$status; }
+
+.PHONY: model
+model: $(venv)/.made ## Fetch the embedded model, unless it is there
+	@$(python) -m tools.fetch_model || echo "The server starts without the embedded model; run make model to try again."
+
+.PHONY: test
+test: $(venv)/.test chromium model ## Check style, types and behaviour, the browser tests included
+	@sh tools/check.sh $(python)
+
+.PHONY: chromium
+chromium:
+	@sh tools/install_chromium.sh
+
+.PHONY: lock
+lock: $(venv)/.made ## Pin the newest dependencies that pyproject.toml allows (uses the network)
+	@$(python) -m pip install --quiet --disable-pip-version-check "uv>=0.13"
+	@# What torch needs for a GPU it pins itself, exactly; naming it here would force it on CPU builds.
+	@$(lock) pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > requirements.new
+	@$(lock) --extra test --constraint requirements.new pyproject.toml \
+		| grep -vE '^(nvidia|cuda|triton)' > requirements-test.new
+	@for name in requirements requirements-test; do \
+		{ printf '# Made by "make lock" from pyproject.toml. Do not edit.\n'; cat $$name.new; } > $$name.txt; rm $$name.new; \
+	done
+	@git diff --stat -- requirements.txt requirements-test.txt
+
+.PHONY: schema
+schema: $(venv)/.runtime ## Write docs/protocol.schema.json anew from server/protocol.py
+	@$(python) -m tools.schema
+
+.PHONY: vendor
+vendor: $(venv)/.made ## Lay the page's libraries anew into static/vendor (uses npm)
+	@$(python) -m tools.vendor
+
+.PHONY: clean
+clean: ## Remove the virtual environment, caches and half-fetched files; the model stays
+	rm -rf $(venv) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info models/.part*
+	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+# Each stamp is touched last, so a step that was interrupted is done again.
+
+$(venv)/.made:
+	@base="$(PYTHON)" && [ -n "$$base" ] && echo "Making $(venv) with $$base" && "$$base" -m venv --clear $(venv)
+	@touch $@
+
+$(venv)/.runtime: requirements.txt $(venv)/.made
+	@echo "Installing the pinned dependencies; torch is by far the largest"
+	@$(pip_install) --progress-bar on --constraint requirements.txt torch
+	@$(pip_install) --quiet -r requirements.txt
+	@touch $@
+
+$(venv)/.test: requirements-test.txt $(venv)/.runtime
+	@echo "Installing the pinned test dependencies"
+	@$(pip_install) --quiet -r requirements-test.txt
+	@touch $@

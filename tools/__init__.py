@@ -1,0 +1,1 @@
+"""Commands for those who run or build Switchboard; `make help` names them. The server imports none of them."""
