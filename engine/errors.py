@@ -17,3 +17,7 @@ class PromptTooLong(EngineError):
 
 class QueueFull(EngineError):
     """As many requests wait as may wait."""
+
+
+class TemplateError(EngineError):
+    """The model's chat template refuses the conversation, is broken, or was stopped."""

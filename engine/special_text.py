@@ -1,0 +1,84 @@
+"""Keeps what a person wrote apart from a model's control tokens.
+
+A control token is a text, such as <|im_end|>, that the model reads as one id. A chat template writes such texts among
+what people wrote, so before it runs, every one in people's words is broken by a character that nobody used; what is
+found whole in the template's result is the template's own. Knows nothing of tokenizers or templates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+# Code points that Unicode keeps out of all text, then private ones: a conversation cannot well have used them all.
+_CANDIDATES = (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))
+
+
+class SpecialTokens:
+    """Finds the texts of some tokens in a text, the longest first."""
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self._ids = ids
+        longest_first = sorted(ids, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if ids else None
+
+    def split(self, text: str) -> Iterator[str | int]:
+        """The text in pieces: the id where a token's text is found, the text in between where it is not empty."""
+        position = 0
+        for match in self._pattern.finditer(text) if self._pattern else ():
+            if match.start() > position:
+                yield text[position : match.start()]
+            yield self._ids[match.group()]
+            position = match.end()
+        if position < len(text):
+            yield text[position:]
+
+    def broken(self, values: Mapping[str, object], mark: str) -> dict[str, object]:
+        """A copy of `values`, a tree of JSON, with `mark` put into every text of a token, after its first character.
+
+        Also into those that begin within another. Lone surrogates become U+FFFD.
+        """
+        return {key: self._break(item, mark) for key, item in values.items()}
+
+    def _break(self, value: object, mark: str) -> object:
+        if isinstance(value, str):
+            return self._break_text(well_formed(value), mark)
+        if isinstance(value, Mapping):
+            return {self._break(key, mark): self._break(item, mark) for key, item in value.items()}
+        if isinstance(value, Sequence):
+            return [self._break(item, mark) for item in value]
+        return value
+
+    def _break_text(self, text: str, mark: str) -> str:
+        position = 0
+        while self._pattern and (match := self._pattern.search(text, position)):
+            position = match.start() + 1
+            text = f"{text[:position]}{mark}{text[position:]}"
+        return text
+
+
+def unused_character(value: object) -> str:
+    """A character that appears nowhere in `value`, a tree of JSON values."""
+    text = "".join(_texts(value))
+    return next(chr(code) for code in _CANDIDATES if chr(code) not in text)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from _texts(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
+
+
+def well_formed(text: str) -> str:
+    """`text` with surrogate pairs joined and lone surrogates replaced by U+FFFD: text that UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
