@@ -1,0 +1,117 @@
+"""One reader of a session's log: a cursor, and what is to be said to this reader alone.
+
+Knows nothing of sockets: whoever owns one asks for the next frame whenever the last has been sent. Three kinds of
+frames come together here, each bounded in its own way:
+
+    events      read from the log at the cursor, none copied; too far behind, and the reader is sent away
+    replies     to this reader alone, in order; whoever gives one waits while too many are unsent
+    transients  without `seq`; of each kind only the latest is kept
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from server.session import Session
+
+MAX_REPLIES = 64
+MAX_TRANSIENTS = 64
+
+
+class TooSlow(Exception):
+    """The reader fell too far behind. It may come back and go on where it was."""
+
+
+class Subscriber:
+    """A cursor into the log of one session. `recovered`: the reader goes on exactly where it left off."""
+
+    def __init__(self, session: Session, after: int | None, *, recovered: bool) -> None:
+        self.session = session
+        self.recovered = recovered
+        self.on_too_slow: Callable[[], None] = lambda: None  # for an owner that is stuck in sending
+        self.too_slow = False
+        self._cursor = after  # the last event handed out; None: a snapshot comes first
+        self._joined = session.bytes  # what the log held at the start is no debt of the reader
+        self._handed = session.bytes if after is None else session.bytes_before(after)
+        self._sent = self._handed
+        self._replies: deque[str] = deque()
+        self._transients: dict[str, tuple[int, str]] = {}
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of events that came since the reader did, and that it has not been sent."""
+        return self.session.bytes - max(self._sent, self._joined)
+
+    async def frame(self) -> str:
+        """The next frame, once there is one. To ask for it says that the one before has been sent.
+
+        Raises TooSlow when the reader has fallen behind too far.
+        """
+        self._sent = self._handed
+        while True:
+            if self.too_slow:
+                raise TooSlow
+            frame = self._next()
+            if frame is not None:
+                return frame
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def reply(self, frame: str) -> None:
+        """Say `frame` to this reader alone, and wait while too many such frames are unsent."""
+        self._replies.append(frame)
+        self._wake.set()
+        while len(self._replies) > MAX_REPLIES:
+            self._room.clear()
+            await self._room.wait()
+
+    def transient(self, key: str, frame: str) -> None:
+        """Show `frame`, in place of an earlier one with the same `key`, after the events that came before it."""
+        self._transients.pop(key, None)
+        if len(self._transients) == MAX_TRANSIENTS:
+            self._transients.pop(next(iter(self._transients)))
+        self._transients[key] = (self.session.head, frame)
+        self._wake.set()
+
+    def published(self) -> None:
+        """The log has grown."""
+        if self.unsent > self.session.limits.subscriber_bytes:
+            self.too_slow = True
+            self.close()
+            self.on_too_slow()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Read no more."""
+        self.session.unsubscribe(self)
+
+    def _next(self) -> str | None:
+        if self._replies:
+            self._room.set()
+            return self._replies.popleft()
+        if self._cursor is None or not self.session.reaches(self._cursor):
+            return self._snapshot()
+        for key, (seq, frame) in self._transients.items():
+            if seq <= self._cursor:
+                del self._transients[key]
+                return frame
+            break
+        return self._event() if self._cursor < self.session.head else None
+
+    def _snapshot(self) -> str:
+        self._cursor = self.session.head
+        self._handed = self.session.bytes
+        return self.session.snapshot_frame()
+
+    def _event(self) -> str:
+        assert self._cursor is not None
+        self._cursor += 1
+        entry = self.session.entry(self._cursor)
+        self._handed = entry.end
+        return entry.frame
