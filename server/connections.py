@@ -1,0 +1,118 @@
+"""The open sockets: one reader and one writer task each, notices to all, an orderly close.
+
+Knows nothing of commands or of what frames mean: they come from a subscriber, and what a client says goes to a handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server.protocol import CloseCode, LoadingMessage, ModelsMessage, SystemMessage, encode
+from server.subscriber import Subscriber, TooSlow
+
+CLOSE_TIMEOUT_S = 10.0
+SERVER_FAULT = 1011
+
+log = structlog.get_logger()
+
+Handler = Callable[["str | None"], Awaitable[None]]  # given a frame's text; None for a frame that is not text
+
+
+class Connection:
+    """One open socket and its subscriber. It lasts until the client leaves or `close` is called."""
+
+    def __init__(self, websocket: WebSocket, subscriber: Subscriber) -> None:
+        self.websocket = websocket
+        self.subscriber = subscriber
+        self._closing: tuple[int, str] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        subscriber.on_too_slow = lambda: self.close(CloseCode.TOO_SLOW)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Read and write no more, and tell the client why. The first reason counts. Never waits."""
+        if self._closing is None:
+            self._closing = (code, reason)
+        for task in self._tasks:
+            task.cancel()  # the writer may be stuck in a send that the client's silence holds up
+
+    async def run(self, handle: Handler) -> None:
+        """Send what the subscriber has and handle what the client says, until the connection ends."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._write())
+                self._tasks = (group.create_task(self._read(handle, writer)), writer)
+        finally:
+            self.subscriber.close()
+        if self._closing is not None:
+            with suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or does not read
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self.websocket.close(*self._closing)
+
+    async def _read(self, handle: Handler, writer: asyncio.Task[None]) -> None:
+        """There is always a reader, or the client's pongs would not be seen either."""
+        try:
+            while (message := await self.websocket.receive())["type"] == "websocket.receive":
+                await handle(message.get("text"))
+        except Exception:
+            log.exception("a frame could not be handled")
+            self.close(SERVER_FAULT)
+        finally:
+            writer.cancel()
+
+    async def _write(self) -> None:
+        with suppress(WebSocketDisconnect, TooSlow):  # the reader hears of the first; the second closes us
+            while True:
+                await self.websocket.send({"type": "websocket.send", "text": await self.subscriber.frame()})
+
+
+class ConnectionManager:
+    """All open sockets."""
+
+    def __init__(self) -> None:
+        self.active_connections: list[WebSocket] = []
+        self._connections: dict[WebSocket, Connection] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def connect(self, websocket: WebSocket) -> None:
+        """Accept `websocket`. From now on it is one of the active ones."""
+        await websocket.accept()
+        self.active_connections.append(websocket)
+        self._empty.clear()
+
+    def disconnect(self, websocket: WebSocket) -> None:
+        """Forget `websocket`. A second time changes nothing."""
+        if websocket in self.active_connections:
+            self.active_connections.remove(websocket)
+            self._connections.pop(websocket, None)
+        if not self.active_connections:
+            self._empty.set()
+
+    def attach(self, websocket: WebSocket, subscriber: Subscriber) -> Connection:
+        """Join an accepted socket with the subscriber that it sends for."""
+        connection = self._connections[websocket] = Connection(websocket, subscriber)
+        return connection
+
+    async def send_message(self, text: str, websocket: WebSocket) -> None:
+        """Send `text` to one socket, in turn with whatever else it is sent."""
+        await self._connections[websocket].subscriber.reply(text)
+
+    def broadcast(self, message: ModelsMessage | LoadingMessage | SystemMessage) -> None:
+        """Show `message` to every socket. One that reads slowly gets the latest of each kind. Never waits."""
+        key = f"{message.type} {message.model}" if isinstance(message, LoadingMessage) else message.type
+        frame = encode(message)
+        for connection in self._connections.values():
+            connection.subscriber.transient(key, frame)
+
+    async def close_all(self, code: int, reason: str = "") -> None:
+        """Close every socket with `code`, and wait until they are closed, or will not be."""
+        for connection in tuple(self._connections.values()):
+            connection.close(code, reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._empty.wait()

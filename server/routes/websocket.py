@@ -1,0 +1,180 @@
+"""`/ws`: the chat's socket. What a client may ask for when it connects, and what becomes of each frame it sends.
+
+Knows the protocol and the hub; what is said, and in which order, is the session's and the subscriber's matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.datastructures import QueryParams
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from server.commands import CommandRefused
+from server.connections import Connection
+from server.hub import Hub
+from server.origins import OriginPolicy
+from server.protocol import (
+    BadFrame,
+    ClientMessage,
+    CloseCode,
+    ErrorCode,
+    ErrorMessage,
+    Hello,
+    Message,
+    PingCommand,
+    Pong,
+    UserCommand,
+    encode,
+    parse_command,
+)
+from server.rate import TokenBucket
+from server.session import BadResume, Session
+from server.subscriber import Subscriber
+
+BAD_FRAMES_IN_A_ROW = 20
+COMMANDS_PER_S = 20.0
+COMMANDS_AT_ONCE = 40
+REFUSALS_IN_A_ROW = 40
+RETRY_AFTER_S = 5
+MAX_SEQ_DIGITS = 15
+
+
+def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
+    """The route of `/ws`, over `hub`, for the pages that `policy` lets in."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        refusal = _refusal(websocket, policy)
+        if refusal is not None:
+            await websocket.send_denial_response(refusal)
+            return
+        await hub.connections.connect(websocket)
+        try:
+            subscriber, opening = enter(hub, Resume.read(websocket.query_params))
+            connection = hub.connections.attach(websocket, subscriber)
+            for message in opening:
+                await subscriber.reply(encode(message))
+            await connection.run(Conversing(hub, connection).handle)
+        finally:
+            hub.connections.disconnect(websocket)
+
+    return WebSocketRoute("/ws", endpoint)
+
+
+def _refusal(websocket: WebSocket, policy: OriginPolicy) -> PlainTextResponse | None:
+    headers = websocket.scope["headers"]
+    if not policy.host_ok(headers):
+        return PlainTextResponse("This server does not answer to that host name.", 400)
+    scheme = "https" if websocket.scope["scheme"] == "wss" else "http"
+    if not policy.origin_ok(headers, websocket.headers["host"], scheme):
+        return PlainTextResponse("This page may not connect here.", 403)
+    return None
+
+
+# Connecting
+
+
+@dataclass(slots=True, frozen=True)
+class Resume:
+    """What a client says of the events it has. `bad`: it says what cannot be."""
+
+    session: str | None = None
+    epoch: str | None = None
+    after: int | None = None
+    bad: bool = False
+
+    @classmethod
+    def read(cls, query: QueryParams) -> Resume:
+        session, epoch, after = query.get("session") or None, query.get("epoch"), query.get("after")
+        if after is None:
+            return cls(session, epoch)
+        if epoch is None or not (after.isascii() and after.isdigit() and len(after) <= MAX_SEQ_DIGITS):
+            return cls(session, bad=True)
+        return cls(session, epoch, int(after))
+
+
+def enter(hub: Hub, resume: Resume) -> tuple[Subscriber, list[Message]]:
+    """Subscribe a client to the session it names, or to a new one. Gives also what it is told first."""
+    session = hub.open(resume.session)
+    if resume.session is not None and session.id != resume.session:
+        error = _error("unknown_session", "The server does not know that conversation any more. This is a new one.")
+        return (subscriber := session.subscribe()), [error, _hello(hub, session, subscriber)]
+    try:
+        if resume.bad:
+            raise BadResume
+        return (subscriber := session.subscribe(resume.after, resume.epoch)), [_hello(hub, session, subscriber)]
+    except BadResume:
+        error = _error("bad_resume", "That is no place in this conversation to go on from. Here is all of it.")
+        return (subscriber := session.subscribe()), [_hello(hub, session, subscriber), error]
+
+
+def _hello(hub: Hub, session: Session, subscriber: Subscriber) -> Hello:
+    return Hello(
+        session=session.id,
+        epoch=session.epoch,
+        head=session.head,
+        recovered=subscriber.recovered,
+        model=hub.current,
+    )
+
+
+def _error(code: ErrorCode, text: str) -> ErrorMessage:
+    return ErrorMessage(code=code, message=text)
+
+
+# Frames
+
+
+class Conversing:
+    """Handles one connection's frames: each is done, answered with an error, or one too many."""
+
+    def __init__(self, hub: Hub, connection: Connection) -> None:
+        self._hub = hub
+        self._connection = connection
+        self._bucket = TokenBucket(COMMANDS_PER_S, COMMANDS_AT_ONCE, hub.clock)
+        self._bad_frames = 0
+        self._refusals = 0
+
+    async def handle(self, text: str | None) -> None:
+        """Take one frame; None is one that is not text."""
+        answer = self._limited() or self._answer(text)
+        if answer is not None:
+            await self._connection.subscriber.reply(encode(answer))
+
+    def _limited(self) -> ErrorMessage | None:
+        wait = self._bucket.take()
+        if not wait:
+            self._refusals = 0
+            return None
+        self._refusals += 1
+        if self._refusals >= REFUSALS_IN_A_ROW:
+            self._connection.close(CloseCode.FLOOD, f"retry_after={RETRY_AFTER_S}")
+        return ErrorMessage(code="rate_limited", message="That is too much at once.", retry_after=round(wait, 3))
+
+    def _answer(self, text: str | None) -> Message | None:
+        try:
+            if text is None:
+                raise BadFrame("bad_message", "A frame is text, and this one is not.")
+            command = parse_command(text)
+        except BadFrame as bad:
+            return self._bad(bad)
+        self._bad_frames = 0
+        return self._do(command)
+
+    def _do(self, command: ClientMessage) -> Message | None:
+        if isinstance(command, PingCommand):
+            return Pong(cmd_id=command.cmd_id)
+        if isinstance(command, UserCommand) and command.cmd_id is None and not command.message.strip():
+            return None
+        try:
+            return self._hub.execute(self._connection.subscriber.session, command)
+        except CommandRefused as refused:
+            return refused.error(command.cmd_id)
+
+    def _bad(self, bad: BadFrame) -> ErrorMessage:
+        self._bad_frames += 1
+        if self._bad_frames >= BAD_FRAMES_IN_A_ROW:
+            self._connection.close(CloseCode.BAD_CLIENT, "bad frames only")
+        return ErrorMessage(code=bad.code, message=bad.message, cmd_id=bad.cmd_id)

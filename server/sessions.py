@@ -1,0 +1,79 @@
+"""The sessions that are in memory: making them, finding them, and forgetting those that nobody uses.
+
+A session is in use while somebody subscribes to it or an answer runs or waits in it. One out of use is kept for
+`window_s` seconds, so that a client can come back to it, and then forgotten, conversation and all: until histories are
+stored, memory is all there is. However many are opened, no more than `MAX_IDLE` out of use are kept, and no more than
+`MAX_EMPTY` of those in which nothing was ever said; the ones unused for longest go first.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+
+from server.clock import Clock, Timer
+from server.session import Limits, Session
+
+MAX_IDLE = 1_000
+MAX_EMPTY = 100
+
+
+class Sessions:
+    """Sessions by id. Ids are 128 random bits, made here: to know one is to be let in."""
+
+    def __init__(self, limits: Limits, window_s: float, clock: Clock, forgotten: Callable[[Session], None]) -> None:
+        self._limits = limits
+        self._window_s = window_s
+        self._clock = clock
+        self._forgotten = forgotten
+        self._by_id: dict[str, Session] = {}
+        self._idle: dict[str, float] = {}  # since when, the longest unused first
+        self._empty: dict[str, float] = {}
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._by_id.values()))
+
+    def create(self) -> Session:
+        """A new session. It counts as out of use until `use` is called."""
+        session = Session(secrets.token_hex(16), self._limits, self._clock)
+        self._by_id[session.id] = session
+        self.rest(session)
+        return session
+
+    def get(self, session_id: str) -> Session | None:
+        return self._by_id.get(session_id)
+
+    def use(self, session: Session) -> None:
+        """Somebody needs `session` from now on."""
+        self._idle.pop(session.id, None)
+        self._empty.pop(session.id, None)
+
+    def rest(self, session: Session) -> None:
+        """Nobody needs `session` any more, for now."""
+        self.use(session)
+        (self._idle if session.head else self._empty)[session.id] = self._clock.now()
+        self._forget()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _forget(self) -> None:
+        oldest = self._clock.now() - self._window_s
+        for resting, most in ((self._idle, MAX_IDLE), (self._empty, MAX_EMPTY)):
+            while resting:
+                session_id, since = next(iter(resting.items()))
+                if since > oldest and len(resting) <= most:
+                    break
+                del resting[session_id]
+                self._forgotten(self._by_id.pop(session_id))
+        if self._timer is None and (self._idle or self._empty):
+            self._timer = self._clock.call_later(self._window_s, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._forget()
