@@ -1,0 +1,167 @@
+"""HTTP to a model server: the one module of ours that imports the HTTP client.
+
+Owns the connection: its address, how long it may take to stand, how much is read from it, and what its failures are in
+our tree of errors. Knows nothing about what the server is asked for, nor what its refusals mean: a status other than
+200 reaches the caller as a `StatusError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from backends.base import BackendFailed, BackendTimeout, BackendUnreachable
+
+MAX_BODY = 8 * 1024 * 1024  # bytes of an answer that is read whole
+MAX_ERROR_BODY = 64 * 1024
+
+
+class StatusError(Exception):
+    """The server answered, but not with 200. `text` is its error in words, or "" where it gave none in JSON."""
+
+    def __init__(self, status: int, content_type: str, text: str, retry_after: float | None) -> None:
+        super().__init__(f"{status} {text}")
+        self.status = status
+        self.content_type = content_type
+        self.text = text
+        self.retry_after = retry_after
+
+
+class Upstream:
+    """A server at one address. `name` is what people call it, `hint` says what to do when nothing answers there."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        hint: str,
+        connect_timeout: float = 3.0,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._name = name
+        self._hint = hint
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            transport=transport,
+            trust_env=False,  # a proxy of the environment must not come between us and a server on this machine
+            timeout=httpx.Timeout(None, connect=connect_timeout),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
+        )
+
+    async def alive(self, path: str = "/", *, timeout: float = 3.0) -> None:
+        """Knock at `path`. Raises BackendUnreachable when nobody is there, BackendFailed for a server in trouble."""
+        async with self._within(timeout), self._translated():
+            response = await self._client.head(path)
+        if response.status_code >= 500:
+            raise BackendFailed(f"{self._name} is in trouble: it answered with status {response.status_code}.")
+
+    async def fetch(self, method: str, path: str, body: object = None, *, timeout: float) -> object:
+        """The whole answer's JSON. Raises StatusError, or a BackendError."""
+        content = bytearray()
+        async with self._within(timeout), self.stream(method, path, body) as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > MAX_BODY:
+                    raise BackendFailed(f"{self._name} sent more than can be read at once.")
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise BackendFailed(f"{self._name} sent an answer that cannot be read.") from error
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str, body: object = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The answer's bytes as they come; leaving the context closes the connection unless all was read.
+
+        Raises StatusError, or a BackendError. Waits for the first byte as long as the caller does.
+        """
+        async with self._translated(), self._client.stream(method, path, json=body) as response:
+            content_type = response.headers.get("content-type", "")
+            if response.status_code != 200:
+                raise StatusError(
+                    response.status_code, content_type, await _error_text(response), _retry_after(response.headers)
+                )
+            if content_type and "json" not in content_type:
+                raise BackendFailed(f"What answers at the address is not {self._name}: it sent {_kind(content_type)}.")
+            yield response.aiter_bytes()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise BackendTimeout(f"{self._name} did not answer within {seconds:g} seconds. Try again.") from error
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise BackendUnreachable(self._hint) from error
+        except httpx.RequestError as error:
+            message = f"The connection to {self._name} broke before the answer was complete. Try again."
+            raise BackendFailed(message) from error
+
+
+def base_url(address: str, default_port: int) -> str:
+    """The URL behind an address as people write it: `host`, `host:port`, `[::1]`, `http://host/prefix/`.
+
+    Without a scheme a missing port is `default_port`; with one it is the scheme's own. The address that servers listen
+    on everywhere, 0.0.0.0, is dialled on this machine. Raises ValueError.
+    """
+    text = address.strip()
+    has_scheme = "://" in text
+    if not has_scheme:
+        bare_ipv6 = text.count(":") > 1 and not text.startswith("[")
+        text = f"http://[{text}]" if bare_ipv6 else f"http://{text}"
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{address!r} is not an address: write host:port, or http://host:port.") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{address!r} is not an address: write host:port, or http://host:port.")
+    if url.host in ("0.0.0.0", "::"):
+        url = url.copy_with(host="127.0.0.1" if url.host == "0.0.0.0" else "::1")
+    if url.port is None and not has_scheme:
+        url = url.copy_with(port=default_port)
+    return str(url.copy_with(raw_path=url.path.rstrip("/").encode() or b"/", fragment=None)).rstrip("/")
+
+
+async def _error_text(response: httpx.Response) -> str:
+    """The server's own words: `{"error": "…"}` or `{"error": {"message": "…"}}`, else ""."""
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_ERROR_BODY:
+            return ""
+    try:
+        return error_text(json.loads(content))
+    except (ValueError, RecursionError):
+        return ""
+
+
+def error_text(answer: object) -> str:
+    """The error in words that a JSON answer holds, or ""."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, dict):
+        error = error.get("message")
+    return error if isinstance(error, str) else ""
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    value = headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _kind(content_type: str) -> str:
+    return "a web page" if "html" in content_type else "something other than JSON"

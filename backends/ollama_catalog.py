@@ -1,0 +1,90 @@
+"""What is known of an Ollama server's models: which there are, which are in memory, and what each can do.
+
+Asks the server, and remembers by digest what a model can do. Knows nothing of answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from backends.base import BackendError, ModelInfo, ModelNotFound
+from backends.http import StatusError
+from backends.ollama_client import Call, Line, OllamaClient
+from backends.ollama_errors import told
+from backends.ollama_models import (
+    Facts,
+    canonical,
+    entries,
+    entry_digest,
+    entry_name,
+    facts_of_entry,
+    facts_of_show,
+    is_model_name,
+    model_info,
+)
+
+SHOW_TIMEOUT = 30.0  # seconds: the server reads the model's file for it
+SHOWN_AT_ONCE = 4
+
+
+class Catalog:
+    """The models of one server. Every method may raise a BackendError."""
+
+    def __init__(self, client: OllamaClient) -> None:
+        self._client = client
+        self._facts: dict[str, Facts] = {}  # by digest, and by name for a model that no list has shown yet
+        self._digests: dict[str, str] = {}  # by canonical name
+
+    async def models(self) -> list[ModelInfo]:
+        """All models, each with what it can do and whether it is in memory."""
+        listed = await self._listed()
+        loaded, facts = await asyncio.gather(self.loaded(), self._facts_of_all(listed))
+        return [
+            model_info(entry, known, loaded=loaded is not None and canonical(entry_name(entry)) in loaded)
+            for entry, known in zip(listed, facts, strict=True)
+        ]
+
+    async def has(self, model: str) -> bool:
+        return canonical(model) in {canonical(entry_name(entry)) for entry in await self._listed()}
+
+    async def loaded(self) -> set[str] | None:
+        """The canonical names of the models in memory; None where the server does not tell."""
+        try:
+            return {canonical(entry_name(entry)) for entry in entries(await self._client.get("/api/ps"))}
+        except (BackendError, StatusError):
+            return None
+
+    async def facts(self, model: str) -> Facts:
+        """What `model` can do. Raises ModelNotFound for a model the server does not have."""
+        key = self._digests.get(canonical(model), canonical(model))
+        if key not in self._facts:
+            self._facts[key] = await self._show(model)
+        return self._facts[key]
+
+    async def _listed(self) -> list[Line]:
+        with told():
+            return entries(await self._client.get("/api/tags"))
+
+    async def _show(self, model: str) -> Facts:
+        if not is_model_name(model):
+            raise ModelNotFound("That is not the name of a model. Pick one from the list.")
+        with told(model):
+            return facts_of_show(await self._client.post(Call("/api/show", {"model": model}), timeout=SHOW_TIMEOUT))
+
+    async def _facts_of_all(self, listed: Sequence[Line]) -> list[Facts]:
+        self._digests = {canonical(entry_name(entry)): entry_digest(entry) for entry in listed}
+        self._facts = {key: facts for key, facts in self._facts.items() if key in self._digests.values()}
+        at_once = asyncio.Semaphore(SHOWN_AT_ONCE)
+
+        async def facts_of(entry: Line) -> Facts:
+            listed_facts = facts_of_entry(entry)
+            if listed_facts is not None:
+                self._facts[entry_digest(entry)] = listed_facts
+            async with at_once:
+                with suppress(BackendError):  # a model that cannot be shown is still one that can be asked
+                    return await self.facts(entry_name(entry))
+            return Facts()
+
+        return list(await asyncio.gather(*map(facts_of, listed)))
