@@ -1,15 +1,12 @@
 # One command to serve, one to test. `make help` lists the rest; SETUP.md explains the variables.
 
 PYTHON ?= $(shell sh tools/find_python.sh)
-# An index, or a folder of wheels, that has the CPU build of torch. Empty: what pip finds by itself.
-TORCH_INDEX ?=
-# Further options for every `pip install`.
-PIP_ARGS ?=
+# An index, or a folder of wheels, to take torch from. Empty: the build that fits this machine.
+export TORCH_INDEX ?=
 
 venv := .venv
 python := $(venv)/bin/python
-torch_source := $(if $(TORCH_INDEX),$(if $(wildcard $(TORCH_INDEX)/.),--find-links,--extra-index-url) $(TORCH_INDEX))
-pip_install := $(python) -m pip install --disable-pip-version-check $(torch_source) $(PIP_ARGS)
+pip_install := $(python) -m pip install --quiet --disable-pip-version-check
 lock := $(python) -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--no-header --no-annotate --no-emit-index-url
 
@@ -38,7 +35,7 @@ chromium:
 
 .PHONY: lock
 lock: $(venv)/.made ## Pin the newest dependencies that pyproject.toml allows (uses the network)
-	@$(python) -m pip install --quiet --disable-pip-version-check "uv>=0.13"
+	@$(pip_install) "uv>=0.13"
 	@# What torch needs for a GPU it pins itself, exactly; naming it here would force it on CPU builds.
 	@$(lock) pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > requirements.new
 	@$(lock) --extra test --constraint requirements.new pyproject.toml \
@@ -68,12 +65,13 @@ $(venv)/.made:
 	@touch $@
 
 $(venv)/.runtime: requirements.txt $(venv)/.made
-	@echo "Installing the pinned dependencies; torch is by far the largest"
-	@$(pip_install) --progress-bar on --constraint requirements.txt torch
-	@$(pip_install) --quiet -r requirements.txt
+	@echo "Installing torch, by far the largest dependency"
+	@$(python) -m tools.install_torch
+	@echo "Installing the other pinned dependencies"
+	@$(pip_install) -r requirements.txt
 	@touch $@
 
 $(venv)/.test: requirements-test.txt $(venv)/.runtime
 	@echo "Installing the pinned test dependencies"
-	@$(pip_install) --quiet -r requirements-test.txt
+	@$(pip_install) -r requirements-test.txt
 	@touch $@

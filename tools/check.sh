@@ -8,4 +8,4 @@ echo "ruff" && "$python" -m ruff check --quiet . && "$python" -m ruff format --c
 echo "mypy" && "$python" -m mypy
 # One thread: the tests' models are tiny, and threads that wait for each other only slow them.
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
-exec "$python" -m pytest "$@"
+exec "$python" -m pytest --hypothesis-profile=ci "$@"
