@@ -6,6 +6,7 @@ else one from U+0100 on, in order. Source: the byte-level tokenization of GPT-2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tokenizers import Tokenizer as FastTokenizer
@@ -30,16 +31,20 @@ _BYTE_OF = dict(_byte_alphabet())
 class ByteLevelBPE:
     """The text side of a `gpt2` vocabulary. Control tokens are not in it, so no text can become one."""
 
-    strips_first_space = False
+    begins_with_space = False
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         """Raises ModelLoadError if the merges do not fit the tokens."""
+        ids = vocabulary.ids_of(TokenType.NORMAL)
         self._tokens, self._types = vocabulary.tokens, vocabulary.types
-        self._fast = FastTokenizer(_make_model(vocabulary))
+        self._missing_byte = _any_of([byte for code, byte in _BYTE_OF.items() if chr(code) not in ids])
+        self._fast = FastTokenizer(_make_model(vocabulary, ids))
         self._fast.pre_tokenizer = make_pre_tokenizer(vocabulary.pre)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text without special tokens."""
+        """Ids of a text without special tokens. Characters that the vocabulary cannot spell become U+FFFD."""
+        if self._missing_byte.search(text.encode()):
+            text = "".join("\ufffd" if self._missing_byte.search(one.encode()) else one for one in text)
         return self._fast.encode(text, add_special_tokens=False).ids
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -53,8 +58,12 @@ class ByteLevelBPE:
         return text.encode()
 
 
-def _make_model(vocabulary: Vocabulary) -> BPE:
-    ids = vocabulary.ids_of(TokenType.NORMAL)
+def _any_of(values: list[int]) -> re.Pattern[bytes]:
+    """Finds one of these bytes. Some vocabularies lack rare control characters, or bytes of empty Unicode planes."""
+    return re.compile(b"[" + re.escape(bytes(values)) + b"]" if values else b"(?!)")
+
+
+def _make_model(vocabulary: Vocabulary, ids: dict[str, int]) -> BPE:
     merges = [_split_merge(merge) for merge in vocabulary.merges]
     usable = [(left, right) for left, right in merges if left in ids and right in ids and left + right in ids]
     if not usable:

@@ -6,7 +6,7 @@ Knows nothing of sampling or of the model's weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from engine.byte_level import ByteLevelBPE
@@ -14,6 +14,7 @@ from engine.chat_template import ChatTemplate, JinjaTemplate, PlainTemplate
 from engine.detokenizer import StreamDecoder
 from engine.errors import ModelLoadError
 from engine.loader.gguf import GGUFFile, MetaValue
+from engine.sentencepiece import SentencePieceBPE
 from engine.special_text import SpecialTokens, unused_character, well_formed
 from engine.vocabulary import TokenType, Vocabulary
 
@@ -21,14 +22,14 @@ from engine.vocabulary import TokenType, Vocabulary
 class TextModel(Protocol):
     """How text without special tokens becomes ids, and what a token says."""
 
-    strips_first_space: bool  # of a decoded text
+    begins_with_space: bool  # whether a text is given a space in front, which decoding takes off again
 
     def encode(self, text: str) -> list[int]: ...
 
     def token_bytes(self, token_id: int) -> bytes: ...
 
 
-TEXT_MODELS: dict[str, type[ByteLevelBPE]] = {"gpt2": ByteLevelBPE}
+TEXT_MODELS: dict[str, Callable[[Vocabulary], TextModel]] = {"gpt2": ByteLevelBPE, "llama": SentencePieceBPE}
 
 
 class Tokenizer:
@@ -44,7 +45,7 @@ class Tokenizer:
         self.bos_id = vocabulary.special_ids.get("bos")
         self.add_bos = vocabulary.add_bos and self.bos_id is not None
         self._types = vocabulary.types
-        self._text_model: TextModel = make_text_model(vocabulary)
+        self._text_model = make_text_model(vocabulary)
         self._control = SpecialTokens(vocabulary.ids_of(TokenType.CONTROL))
         self._user_defined = SpecialTokens(vocabulary.ids_of(TokenType.USER_DEFINED))
         self._template = _make_template(template, vocabulary)
@@ -97,7 +98,7 @@ class Tokenizer:
 
     def decoder(self) -> StreamDecoder:
         """A new decoder for one stream of ids."""
-        return StreamDecoder(self.token_bytes, strip_first_space=self._text_model.strips_first_space)
+        return StreamDecoder(self.token_bytes, strip_first_space=self._text_model.begins_with_space)
 
     def close(self) -> None:
         """End the process that renders the template."""
@@ -112,6 +113,8 @@ class Tokenizer:
 
     def _encode_text(self, text: str) -> list[int]:
         ids: list[int] = []
+        if self._text_model.begins_with_space and text:
+            text = f" {text}"
         for piece in self._user_defined.split(text):
             ids += [piece] if isinstance(piece, int) else self._text_model.encode(piece)
         return ids

@@ -20,7 +20,7 @@ from engine.errors import ModelLoadError
 MetaValue: TypeAlias = "bool | int | float | str | NDArray[np.generic] | list[str] | list[MetaValue]"
 
 MAX_KEYS = 1 << 16
-MAX_OBJECTS = 1 << 21  # strings and nested arrays in all; the largest vocabularies have 800,000 tokens and merges
+MAX_OBJECTS = 1 << 20  # strings and nested arrays in all; the largest vocabularies have 800,000 tokens and merges
 MAX_NESTING = 8
 
 
@@ -95,8 +95,9 @@ class GGUFReader:
 
     def string(self) -> str:
         """A length and as many bytes of UTF-8."""
+        size = int.from_bytes(self.take(8), "little")
         try:
-            return str(self.take(self.uint64()), "utf-8")
+            return str(self.take(size), "utf-8")
         except UnicodeDecodeError as error:
             raise ModelLoadError("it is damaged: a text in it is not valid UTF-8.") from error
 
