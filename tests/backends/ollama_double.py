@@ -19,6 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 TRACES = Path(__file__).parent / "ollama_traces"
+LOAD = "/api/chat without messages"
 
 
 class Act(Enum):
@@ -99,19 +100,20 @@ class OllamaDouble:
     requests: list[Seen] = field(default_factory=list)
     left: asyncio.Queue[str] = field(default_factory=asyncio.Queue)  # the path of each answer its client left
     loaded: bool = True
+    connections: int = 0
 
     def __post_init__(self) -> None:
         files = sorted((TRACES / f"v{self.version}").glob("*.http"))
         self._recorded = [_parse(file.read_bytes()) for file in files]
         self._planned: defaultdict[str, deque[Reply]] = defaultdict(deque)
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: dict[asyncio.Task[object], asyncio.StreamWriter] = {}
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def will(self, path: str, *replies: Reply) -> None:
-        """Answer the next requests at `path` with these."""
+        """Answer the next requests at `path` with these. Chats without messages, which load a model, are at `LOAD`."""
         self._planned[path].extend(replies)
 
     def bodies(self, path: str) -> list[dict[str, object]]:
@@ -125,8 +127,10 @@ class OllamaDouble:
 
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
-        for writer in self._writers:
+        for writer in self._serving.values():
             writer.transport.abort()
+        if self._serving:
+            await asyncio.wait(tuple(self._serving))
         await self._server.wait_closed()
 
     @contextmanager
@@ -149,7 +153,10 @@ class OllamaDouble:
             thread.join()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
+        self.connections += 1
         try:
             while (seen := await _request(reader)) is not None:
                 self.requests.append(seen)
@@ -158,13 +165,14 @@ class OllamaDouble:
         except ConnectionError:
             self.left.put_nowait(self.requests[-1].path)
         finally:
-            self._writers.discard(writer)
             writer.close()
+            del self._serving[task]
 
     def _reply_to(self, seen: Seen) -> Reply:
-        if self._planned[seen.path]:
-            return self._planned[seen.path].popleft()
-        if seen.body.get("messages") == []:
+        loads = seen.body.get("messages") == []
+        if planned := self._planned[LOAD if loads else seen.path]:
+            return planned.popleft()
+        if loads:
             self.loaded = "keep_alive" not in seen.body
         if seen.path == "/api/ps":
             return trace(f"v{self.version}/{'ps' if self.loaded else 'ps_empty'}")
@@ -173,6 +181,8 @@ class OllamaDouble:
             for exchange in self._recorded
             if (exchange.method, exchange.path) == (seen.method, seen.path) and _contains(seen.body, exchange.body)
         ]
+        if loads and not fitting:
+            return trace(f"v{self.version}/chat_load")
         if not fitting:
             return Reply(501, "text/plain", [f"no recording fits {seen}".encode()])
         return max(fitting, key=lambda exchange: len(json.dumps(exchange.body))).reply
