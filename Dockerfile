@@ -1,0 +1,37 @@
+# Switchboard with the embedded model inside: docker build -t switchboard . && docker run -p 127.0.0.1:8000:8000 switchboard
+
+FROM python:3.11-slim-bookworm AS build
+# An index, or a folder of wheels, to take torch from. Empty: the CPU build.
+ARG TORCH_INDEX=
+WORKDIR /app
+RUN python -m venv /venv
+COPY requirements.txt ./
+COPY tools tools
+RUN /venv/bin/python -m tools.install_torch \
+    && /venv/bin/python -m pip install --no-cache-dir --quiet -r requirements.txt
+RUN /venv/bin/python -m tools.fetch_model
+# What only building and compiling against these packages would need.
+RUN /venv/bin/python -m pip uninstall --yes --quiet uv pip 2>/dev/null; \
+    rm -rf /venv/lib/python*/site-packages/torch/include /venv/lib/python*/site-packages/torch/share \
+        /venv/lib/python*/site-packages/torch/bin /venv/lib/python*/site-packages/torch/test \
+        /venv/lib/python*/site-packages/caffe2 /venv/lib/python*/site-packages/functorch/docs \
+    && find /venv -name tests -type d -path '*/numpy/*' -prune -exec rm -rf {} + \
+    && find /venv -name '*.a' -delete
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 1000 --home-dir /app --shell /usr/sbin/nologin switchboard \
+    && mkdir -p /app/models /app/data && chown switchboard /app/models /app/data
+WORKDIR /app
+COPY --from=build /venv /venv
+COPY --from=build --chown=switchboard /app/models models
+COPY . .
+USER switchboard
+# Inside a container, 127.0.0.1 is the container alone, so the server listens on every address; who may reach it is
+# decided by how the port is published. AUTH=off says that this is meant: publish on 127.0.0.1, or put a proxy that
+# asks who is there in front.
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000 AUTH=off
+EXPOSE 8000
+VOLUME ["/app/models", "/app/data"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health/live\", timeout=4)"]
+CMD ["python", "app.py"]
