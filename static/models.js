@@ -1,0 +1,60 @@
+/**
+ * The models that this server offers, and which one answers.
+ *
+ * Owns the list as last heard over HTTP or the socket. Knows nothing of the DOM. Event: `change`.
+ *
+ * @typedef {import("./view/model_names.js").Model} Model
+ */
+export class Models extends EventTarget {
+  /** @type {Model[]} */ all = [];
+  current = "";
+
+  /** @param {string} base the address that the page was served from */
+  constructor(base) {
+    super();
+    this.base = base;
+  }
+
+  /** The model that answers, when it is in the list. @returns {Model | undefined} */
+  get selected() {
+    return this.all.find((model) => model.name === this.current);
+  }
+
+  /** Take over a list as the server says it. */
+  take({ current, models }) {
+    this.current = current;
+    this.all = models;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Another model answers from now on. */
+  select(name) {
+    if (name === this.current) return;
+    this.current = name;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Ask for the list. Throws when the server cannot be reached. */
+  async refresh() {
+    const response = await fetch(new URL("api/models", this.base));
+    if (!response.ok) throw new Error(`The server has no list of models (${response.status}).`);
+    this.take(await response.json());
+  }
+
+  /** Make `name` the model that answers. Throws with the reason when it cannot be loaded; then nothing has changed. */
+  async load(name) {
+    const response = await fetch(new URL("api/models/load", this.base), {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ model: name }),
+    });
+    const answer = await response.json().catch(() => ({}));
+    if (!answer.success) throw new Error(reasonOf(answer) ?? `The server answered with ${response.status}.`);
+    this.select(answer.model ?? name);
+  }
+}
+
+function reasonOf({ error, detail }) {
+  const reason = error ?? detail;
+  return typeof reason === "string" ? reason : reason?.message;
+}
