@@ -1,0 +1,126 @@
+"""A backend that does what the prompt says, so that a test can have any answer, at any pace, with any failure."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Sequence
+
+from backends.base import (
+    Backend,
+    BackendFailed,
+    BackendUnreachable,
+    Done,
+    Event,
+    GenerationRequest,
+    Loading,
+    ModelInfo,
+    ModelInvalid,
+    Overloaded,
+    Progress,
+    Reasoning,
+    Text,
+    Timings,
+    Usage,
+)
+
+FAILURES = {"unreachable": BackendUnreachable, "broken": BackendFailed, "overloaded": Overloaded}
+PIECE_SIZES = (1, 2, 3, 5, 7)
+
+
+class ScriptedBackend(Backend):
+    """What each prompt does:
+
+    `count to 40`          the numbers, one a token, with pauses
+    `count to 40 quickly`  the same without pauses
+    `wait`                 progress of every phase, and no text until it is stopped
+    `fail broken`          some words, then that failure; `fail overloaded at once`: no words before it
+    `flood *`              a megabyte of what follows, in large pieces
+    `think`                thinking first
+    anything else          is repeated, cut into small pieces
+    """
+
+    name = "scripted"
+
+    async def list_models(self) -> Sequence[ModelInfo]:
+        return [
+            ModelInfo("fluent", size=98_000_000, quantization="Q4_1", context_length=8192),
+            ModelInfo("other", state="available", size=4_100_000_000, quantization="Q4_K_M", context_length=32_768),
+            ModelInfo("damaged", state="available", size=1_600_000_000),
+            ModelInfo("away", state="unreachable", reason="Nothing answers at its address."),
+        ]
+
+    async def load(self, model: str) -> AsyncGenerator[Loading, None]:
+        total = 4_100_000_000
+        for part in range(4):
+            yield Loading(model, "loading", done=part * total // 4, total=total)
+            await asyncio.sleep(0.15)
+        if model == "damaged":
+            raise ModelInvalid("The file is cut off.")
+        yield Loading(model, "ready", done=total, total=total)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        prompt = request.messages[-1].content if request.messages else ""
+        began = time.monotonic()
+        tokens = 0
+        async for event in self._events(prompt):
+            if isinstance(event, Text):
+                tokens += 1
+                if request.params.max_tokens is not None and tokens > request.params.max_tokens:
+                    tokens -= 1
+                    yield Done("length", Usage(len(prompt), 0, tokens), _timings(began, tokens))
+                    return
+            yield event
+        yield Done("stop", Usage(len(prompt), len(prompt) // 2, tokens), _timings(began, tokens))
+
+    async def _events(self, prompt: str) -> AsyncGenerator[Event, None]:
+        if match := re.fullmatch(r"count to (\d+)( quickly)?", prompt):
+            for number in range(1, int(match[1]) + 1):
+                yield Text(f"{number} ")
+                await asyncio.sleep(0 if match[2] else 0.025)
+        elif prompt == "wait":
+            async for event in _waiting():
+                yield event
+        elif match := re.fullmatch(r"fail (\w+)( at once)?", prompt):
+            if not match[2]:
+                yield Text("This much ")
+                yield Text("came.")
+            raise FAILURES[match[1]]("Error connecting to engine." if match[1] == "unreachable" else "It broke.")
+        elif prompt.startswith("flood "):
+            flood = prompt.removeprefix("flood ") or " "
+            for _ in range(64):
+                yield Text((flood * (16_384 // len(flood) + 1))[:16_384])
+                await asyncio.sleep(0)
+        elif prompt == "think":
+            yield Reasoning("Let me see. ")
+            yield Reasoning("It is simple.")
+            yield Text("It is four.")
+        else:
+            for piece in _pieces(prompt):
+                yield Text(piece)
+                await asyncio.sleep(0.002)
+
+
+async def _waiting() -> AsyncGenerator[Event, None]:
+    yield Progress("queued", position=3)
+    await asyncio.sleep(0.3)
+    yield Progress("loading", done=62, total=100)
+    await asyncio.sleep(0.3)
+    for _ in range(600):
+        yield Progress("prefill", done=512, total=2048)
+        await asyncio.sleep(0.1)
+
+
+def _pieces(text: str) -> list[str]:
+    pieces, at = [], 0
+    while at < len(text):
+        size = PIECE_SIZES[len(pieces) % len(PIECE_SIZES)]
+        pieces.append(text[at : at + size])
+        at += size
+    return pieces
+
+
+def _timings(began: float, tokens: int) -> Timings:
+    took = max(time.monotonic() - began, 1e-6)
+    return Timings(queued_ms=0.0, ttft_ms=12.0, total_ms=took * 1000, tokens_per_second=tokens / took)
