@@ -1,0 +1,97 @@
+"""Who may import whom, and what may not stand in the repository at all."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN = {"app", "config", "cli", "backends", "engine", "server", "tools", "bench"}
+WEB = {"fastapi", "starlette", "uvicorn", "asyncio", "httpx"}
+
+# path prefix -> what it must not import. The longest prefix that fits a file counts.
+FORBIDDEN = {
+    "app.py": {"engine", "backends.pytorch", "backends.ollama", "backends.echo", "torch"},
+    "config.py": OWN,
+    "cli.py": OWN,
+    "backends/": {"server", "app", "config", "fastapi", "starlette", "engine", "torch"},
+    "backends/pytorch": {"server", "app", "config", "fastapi", "starlette"},
+    "engine/": {"backends", "server", "app", "config", *WEB},
+    "server/": {
+        "app",
+        "config",
+        "engine",
+        "torch",
+        "fastapi",
+        "httpx",
+        "backends.pytorch",
+        "backends.ollama",
+        "backends.echo",
+    },
+    "server/routes/": {
+        "app",
+        "config",
+        "engine",
+        "torch",
+        "httpx",
+        "backends.pytorch",
+        "backends.ollama",
+        "backends.echo",
+    },
+    "tools/": {"app", "config", "engine", "backends"},
+}
+
+
+def sources() -> list[str]:
+    found = (path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+    return sorted(path for path in found if path.split("/")[0] in {"app.py", "config.py", "cli.py", *OWN})
+
+
+def imports(path: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; say the whole name."
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sources())
+def test_imports_go_one_way(path: str) -> None:
+    rule = max((prefix for prefix in FORBIDDEN if path.startswith(prefix)), key=len)
+    for name in imports(path):
+        for forbidden in FORBIDDEN[rule]:
+            assert not f"{name}.".startswith(f"{forbidden}."), f"{path} must not import {name}."
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("This is not a git checkout.")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_package_registry_is_named() -> None:
+    """Where packages come from is each user's own business: pip, npm and apt know."""
+    endings = "org", "com", "io"
+    names = "pypi", "pythonhosted", "npmjs", "registry.npmjs", "download.pytorch", "deb.debian", "yarnpkg"
+    hosts = re.compile(rf"\b({'|'.join(map(re.escape, names))})\.({'|'.join(endings)})\b")
+    for path in tracked():
+        match = hosts.search(path.read_text(errors="replace"))
+        assert match is None, f"{path.relative_to(ROOT)} names {match[0]}."
+
+
+def test_nothing_points_outside_the_repository() -> None:
+    """No file refers to a folder of the machine it was written on."""
+    homes = "|".join(("root", "home/[a-z]+", "work", "tmp/[a-z]+"))
+    outside = re.compile(rf"(?<![\w.~/}}:])/({homes})/\w|\.\./(?:shared|seeds)\b")
+    for path in tracked():
+        if "vendor" in path.parts or "data" in path.parts or "ollama_traces" in path.parts:
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            assert not outside.search(line), f"{path.relative_to(ROOT)}:{number} points outside: {line.strip()[:100]}"
