@@ -1,0 +1,54 @@
+"""Log lines: coloured on a terminal, JSON elsewhere; one event, one line.
+
+Our own modules log through structlog, libraries and the engine through the standard library; both end here.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio")
+
+
+def configure_logs(level: str, stream: TextIO = sys.stderr) -> None:
+    """Send what every logger of the process has to say from `level` on to `stream`."""
+    terminal = stream.isatty()
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    after: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if terminal:
+        after += [_escape_controls, structlog.dev.ConsoleRenderer()]
+    else:
+        after += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=after))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """What came from outside may hold line ends and terminal sequences: show them instead of obeying them."""
+    del logger, method
+    return {key: _printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
