@@ -1,0 +1,68 @@
+"""The models over HTTP: which there are, and which one new conversations use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from backends.base import BackendError
+from server.hub import Hub
+from server.protocol import ModelEntry
+
+STATUS_OF_ERROR = {
+    "model_not_found": 404,
+    "model_invalid": 422,
+    "unsupported": 400,
+    "context_overflow": 400,
+    "overloaded": 503,
+    "backend_unreachable": 503,
+    "backend_timeout": 504,
+}
+
+
+class ModelList(BaseModel):
+    """Every model of every backend, in order of preference."""
+
+    current: str
+    models: list[ModelEntry]
+
+
+class LoadRequest(BaseModel):
+    """The model to make ready, as `backend/name` or by its bare name."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class LoadAnswer(BaseModel):
+    """Whether it worked. When it did not, the model that was current before still is."""
+
+    success: bool
+    model: str | None = None
+    error: str | None = None
+
+
+def models_router(hub: Hub) -> APIRouter:
+    """`GET /api/models` and `POST /api/models/load`."""
+    router = APIRouter(prefix="/api/models", tags=["models"])
+
+    @router.get("", response_model_exclude_none=True)
+    async def list_models() -> ModelList:
+        """List the models as they were last seen. Never waits for a backend."""
+        models = hub.models()
+        return ModelList(current=models.current, models=models.models)
+
+    @router.post("/load", response_model_exclude_none=True)
+    async def load_model(request: LoadRequest, response: Response) -> LoadAnswer:
+        """Make a model ready and current; answers when it is. Progress goes out as `loading` messages."""
+        try:
+            name = await hub.load_model(request.model)
+        except BackendError as error:
+            response.status_code = STATUS_OF_ERROR.get(error.code, 500)
+            if error.retry_after is not None:
+                response.headers["retry-after"] = str(round(error.retry_after))
+            return LoadAnswer(success=False, error=error.message)
+        return LoadAnswer(success=True, model=name)
+
+    return router
