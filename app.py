@@ -1,0 +1,126 @@
+"""The composition root: settings in, a running server out. `python app.py` serves.
+
+Everything is put together here and nowhere else; importing this module does nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+
+from backends import create_backend
+from backends.base import Backend
+from config import ROOT, Settings, SettingsError, load_settings
+from server.errors import add_error_handlers
+from server.hub import Hub, HubOptions
+from server.logs import configure_logs
+from server.origins import OriginPolicy
+from server.process import serve
+from server.routes.health import health_router
+from server.routes.models import models_router
+from server.routes.pages import page_routes
+from server.routes.websocket import chat_socket
+from server.security import SecurityMiddleware
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application: backends, hub, routes. The hub starts and ends with the application's lifespan."""
+    hub = Hub(create_backends(settings), hub_options(settings))
+    policy = OriginPolicy(settings.host, settings.port, settings.allowed_hosts, settings.allowed_origins)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        del app
+        await hub.start()
+        try:
+            yield
+        finally:
+            await hub.close()
+
+    app = FastAPI(
+        title="Switchboard",
+        description="Chat with pluggable model backends.",
+        version="0.1.0",
+        docs_url=None,  # its page would load scripts from another origin
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.hub = hub
+    app.add_middleware(SecurityMiddleware, policy=policy)
+    add_error_handlers(app)
+    app.include_router(health_router(hub))
+    app.include_router(models_router(hub))
+    app.router.routes += [chat_socket(hub, policy), *page_routes(ROOT / "static")]
+    return app
+
+
+def create_backends(settings: Settings) -> list[Backend]:
+    """The backends that the settings name, in their order. Raises SettingsError for one that is not there."""
+    options: dict[str, dict[str, object]] = {
+        "pytorch": {
+            "model_path": settings.path(settings.model_path),
+            "model_dir": settings.path(settings.model_dir),
+            "max_batch_size": settings.max_batch_size,
+            "max_queue_size": settings.max_queue_size,
+            "threads": settings.torch_threads,
+        },
+        "ollama": {
+            "host": settings.ollama_host,
+            "model": settings.ollama_model,
+            "num_ctx": settings.ollama_num_ctx,
+        },
+    }
+    try:
+        return [create_backend(spec, **options.get(spec, {})) for spec in settings.backends]
+    except ValueError as error:
+        raise SettingsError(f"BACKENDS cannot be used: {error}") from error
+
+
+def hub_options(settings: Settings) -> HubOptions:
+    """The part of the settings that the hub works by."""
+    shared = {name: getattr(settings, name) for name in HubOptions.__dataclass_fields__ if hasattr(settings, name)}
+    return HubOptions(**shared, expected_models={"ollama": settings.ollama_model})
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen where strangers may come while there is no authentication. Raises SettingsError."""
+    if settings.auth == "off" or is_loopback(settings.host):
+        return
+    raise SettingsError(
+        f"HOST={settings.host} would let other machines in, and there is no log-in yet. Use HOST=127.0.0.1, "
+        "or set AUTH=off if something else, such as a container's published port, keeps strangers out."
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def main() -> int:
+    """Serve until told to stop. The exit status is 2 when a setting cannot be used."""
+    try:
+        settings = load_settings()
+        check_exposure(settings)
+        configure_logs(settings.log_level)
+        log.info("🚀 Starting Switchboard")
+        log.info("configuration", **settings.effective())
+        app = create_app(settings)
+    except SettingsError as error:
+        print(f"Switchboard cannot start. {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return serve(app, settings.host, settings.port, settings.max_frame_bytes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

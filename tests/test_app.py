@@ -1,0 +1,146 @@
+"""The program as a person starts it: a process, its first lines, its end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import check_exposure, create_app
+from config import Settings, SettingsError
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def switchboard(**environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`python app.py`, ended by its own process id if the test has not ended it."""
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, "PORT": "0", "BACKENDS": "echo", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def first_address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"http://[\d.]+:\d+", line):
+            return found.group()
+    raise AssertionError("The server printed no address.")
+
+
+def get(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_it_prints_where_it_listens_and_the_page_is_there() -> None:
+    started = time.monotonic()
+    with switchboard(BACKENDS="pytorch,ollama", MODEL_PATH="nowhere.gguf", MODEL_DIR="nowhere") as process:
+        address = first_address(process)
+        status, body = get(address)
+        assert status == 200
+        assert b"<title>" in body
+        assert time.monotonic() - started < 60  # 3 s is the aim, measured in bench/; a loaded machine is slower
+        assert get(address + "/health/live") == (200, b'{"status":"alive"}')
+        status, body = get(address + "/health")
+        assert status == 503
+        assert json.loads(body)["reason"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(sent: signal.Signals) -> None:
+    with switchboard() as process:
+        get(first_address(process))
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert "has stopped" in errors
+
+
+def test_a_port_in_use_is_said() -> None:
+    with switchboard() as first:
+        port = first_address(first).rsplit(":", 1)[1]
+        with switchboard(PORT=port) as second:
+            _, errors = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert f"port {port}" in errors
+    assert "Choose another PORT" in errors
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"PORT": "high"}, "PORT"),
+        ({"BACKENDS": "nonsense"}, "nonsense"),
+        ({"HOST": "0.0.0.0"}, "AUTH=off"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_start_with_its_name(environment: dict[str, str], named: str) -> None:
+    with switchboard(**environment) as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert named in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_loopback_needs_no_log_in(host: str) -> None:
+    check_exposure(Settings(host=host))
+
+
+def test_other_addresses_are_refused_unless_somebody_says_so() -> None:
+    with pytest.raises(SettingsError, match="AUTH=off"):
+        check_exposure(Settings(host="192.168.0.9"))
+    check_exposure(Settings(host="192.168.0.9", auth="off"))
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(backends=["echo"])), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/", "/static/style.css", "/api/models", "/health", "/nowhere", "/static/nowhere"])
+def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/.env", "/static/..%2f.env", "/static//etc/passwd"]
+)
+def test_nothing_beside_the_page_is_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_an_unknown_path_is_json(client: TestClient) -> None:
+    answer = client.get("/nowhere")
+    assert answer.status_code == 404
+    assert answer.json() == {"success": False, "error": "Not Found."}
