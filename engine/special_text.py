@@ -15,12 +15,12 @@ _CANDIDATES = (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))
 
 
 class SpecialTokens:
-    """Finds the texts of some tokens in a text, the longest first."""
+    """Finds the texts of some tokens in a text, the longest first. A single character is too common to be one."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
-        self._ids = ids
-        longest_first = sorted(ids, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if ids else None
+        self._ids = {text: token_id for text, token_id in ids.items() if len(text) > 1}
+        longest_first = sorted(self._ids, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def split(self, text: str) -> Iterator[str | int]:
         """The text in pieces: the id where a token's text is found, the text in between where it is not empty."""
@@ -50,11 +50,12 @@ class SpecialTokens:
         return value
 
     def _break_text(self, text: str, mark: str) -> str:
+        pieces: list[str] = []
         position = 0
         while self._pattern and (match := self._pattern.search(text, position)):
+            pieces.append(text[position : match.start() + 1])
             position = match.start() + 1
-            text = f"{text[:position]}{mark}{text[position:]}"
-        return text
+        return mark.join([*pieces, text[position:]])
 
 
 def unused_character(value: object) -> str:

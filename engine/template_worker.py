@@ -86,11 +86,10 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
 
 def limit_memory() -> None:
     """From now on, what needs more memory than `MAX_MEMORY` fails."""
-    try:
+    with suppress(ImportError, ValueError, OSError):  # where the system has no such limit, the parent's clock is one
         import resource
-    except ImportError:  # not on Windows: there the parent's clock is the limit
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
 
 
 def refuse_system_calls() -> None:

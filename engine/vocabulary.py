@@ -27,9 +27,8 @@ class TokenType(IntEnum):
     BYTE = 6  # one byte, written <0xF0>
 
 
-END_TEXTS = frozenset(
+_END_TEXTS = frozenset(
     {
-        "</s>",
         "<|endoftext|>",
         "<|end_of_text|>",
         "<|im_end|>",
@@ -38,17 +37,17 @@ END_TEXTS = frozenset(
         "<|eom_id|>",
         "<|eot|>",
         "<|eom|>",
-        "<end_of_turn>",
-        "<turn|>",
         "<|endofturn|>",
         "<|end_of_turn|>",
         "<|return|>",
         "<|call|>",
-        "<EOT>",
-        "<eos>",
+        "<turn|>",
+        "<end_of_turn>",
         "<\uff5cend\u2581of\u2581sentence\uff5c>",
     }
 )
+_END_TEXTS_IF_CONTROL = _END_TEXTS | {"</s>", "<eos>", "<EOT>"}  # these may be words too: </s> is HTML
+_STARTS_WITH_BOS = frozenset({"llama-bpe", "llama3", "llama-v3"})  # unless the file says otherwise
 _END_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
@@ -102,9 +101,6 @@ class Vocabulary:
         }
 
 
-_STARTS_WITH_BOS = frozenset({"llama-bpe", "llama3", "llama-v3"})
-
-
 def _token_types(numbers: Sequence[int], tokens: Sequence[str]) -> list[TokenType]:
     if not numbers:
         numbers = [TokenType.NORMAL] * len(tokens)
@@ -115,7 +111,7 @@ def _token_types(numbers: Sequence[int], tokens: Sequence[str]) -> list[TokenTyp
     except ValueError as error:
         raise ModelLoadError(f"The model's tokenizer is damaged: {error}.") from error
     for token_id, text in enumerate(tokens):
-        if text in END_TEXTS:  # some files call them normal, which would let a person end the model's turn
+        if text in _END_TEXTS:  # some files call them normal, which would let a person end the model's turn
             types[token_id] = TokenType.CONTROL
     return types
 
@@ -125,7 +121,7 @@ def _end_ids(fields: _Fields, tokens: Sequence[str], types: Sequence[TokenType])
     known = {
         token_id
         for token_id, (text, kind) in enumerate(zip(tokens, types, strict=True))
-        if kind is TokenType.CONTROL and text in END_TEXTS
+        if kind is TokenType.CONTROL and text in _END_TEXTS_IF_CONTROL
     }
     return frozenset(token_id for token_id in named | known if token_id is not None)
 

@@ -1,9 +1,9 @@
-"""Makes token_ids.json: what llama.cpp makes of texts, by the embedded model's tokens and by a small SentencePiece model.
+"""Makes token_ids.json: what llama.cpp makes of texts, by the embedded model's tokens and by small SentencePiece ones.
 
     python tests/engine/data/make_token_ids.py
 
-Needs the packages gguf, xllamacpp and sentencepiece. llama.cpp is given a model of one tiny layer for each way of cutting
-words; only its tokenizer is asked.
+Needs the packages gguf, xllamacpp and sentencepiece. llama.cpp is given a model of one tiny layer for each way of
+cutting words; only its tokenizer is asked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import xllamacpp
 
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-PRE_TOKENIZERS = ["smollm", "gpt-2", "llama-bpe", "qwen2", "default"]
+PRE_TOKENIZERS = ["smollm", "gpt-2", "llama-bpe", "qwen2", "tekken", "deepseek-coder", "default"]
 TEXTS = [
     "Hello, world!",
     "What is the capital of France?",

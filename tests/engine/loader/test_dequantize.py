@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from engine.errors import ModelLoadError
 from engine.loader.dequantize import DEQUANT, dequantize, split_q4
 from engine.loader.gguf import GGMLType, GGUFFile, GGUFTensor
 
+SHIPPED = Path(__file__).parents[3] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 WRITABLE_TYPES = [
     GGMLType.F32,
     GGMLType.F16,
@@ -63,6 +65,23 @@ def test_a_written_file_reads_back_as_the_numbers_that_went_in(kind: GGMLType, t
         assert_same_bits(values, reference(file.tensors["weight"]))
     coarseness = {"F32": 0.0, "F16": 2e-3, "BF16": 2e-2, "Q8_0": 2e-2, "Q5_0": 0.2, "Q5_1": 0.2}.get(kind.name, 0.4)
     assert np.abs(values.numpy() - numbers).max() <= coarseness, "the values are not the numbers that were stored"
+
+
+def test_the_embedded_model_has_the_numbers_that_the_reference_makes_of_it() -> None:
+    with GGUFFile.open(SHIPPED) as file:
+        kinds = {tensor.type for tensor in file.tensors.values()}
+        assert kinds == {GGMLType.F32, GGMLType.Q4_1, GGMLType.Q8_0}
+        for name in ("output_norm.weight", "token_embd.weight", "blk.0.ffn_down.weight", "blk.29.attn_q.weight"):
+            tensor = file.tensors[name]
+            assert_same_bits(dequantize(tensor), reference(tensor))
+
+
+def test_the_embedded_model_is_dequantized_in_well_under_three_seconds() -> None:
+    started = time.perf_counter()
+    with GGUFFile.open(SHIPPED) as file:
+        numbers = sum(dequantize(tensor).numel() for tensor in file.tensors.values())
+    assert numbers == 134_515_008
+    assert time.perf_counter() - started < 3.0
 
 
 @pytest.mark.parametrize("kind", [GGMLType.Q4_0, GGMLType.Q4_1], ids=lambda kind: kind.name)
