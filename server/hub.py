@@ -21,6 +21,7 @@ from backends.base import (
     Backend,
     BackendError,
     BackendUnreachable,
+    Done,
     Event,
     GenerationRequest,
     Health,
@@ -218,8 +219,8 @@ class Hub:
             backend, info = await self._catalogue.resolve(request.model)
             async with aclosing(backend.generate(replace(request, model=info.name))) as events:
                 async for event in events:
+                    outcome = event.finish_reason if isinstance(event, Done) else outcome
                     yield event
-            outcome = "done"
         except BackendError as error:
             outcome = error.code
             if isinstance(error, BackendUnreachable):
