@@ -10,13 +10,11 @@ COPY tools tools
 RUN /venv/bin/python -m tools.install_torch \
     && /venv/bin/python -m pip install --no-cache-dir --quiet -r requirements.txt
 RUN /venv/bin/python -m tools.fetch_model
-# What only building and compiling against these packages would need.
-RUN /venv/bin/python -m pip uninstall --yes --quiet uv pip 2>/dev/null; \
-    rm -rf /venv/lib/python*/site-packages/torch/include /venv/lib/python*/site-packages/torch/share \
-        /venv/lib/python*/site-packages/torch/bin /venv/lib/python*/site-packages/torch/test \
-        /venv/lib/python*/site-packages/caffe2 /venv/lib/python*/site-packages/functorch/docs \
-    && find /venv -name tests -type d -path '*/numpy/*' -prune -exec rm -rf {} + \
-    && find /venv -name '*.a' -delete
+# Drop the installers, and what only building against torch or testing it would need.
+RUN /venv/bin/python -m pip uninstall --yes --quiet uv pip \
+    && cd /venv/lib/python3.11/site-packages \
+    && rm -rf torch/include torch/share torch/test torch/bin/test_* torch/bin/*Test torch/bin/protoc* \
+    && find . -name '*.a' -delete && find numpy -name tests -type d -prune -exec rm -rf {} +
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 1000 --home-dir /app --shell /usr/sbin/nologin switchboard \
