@@ -42,8 +42,8 @@ def switchboard(**environment: str) -> Iterator[subprocess.Popen[str]]:
 def first_address(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
-        if found := re.search(r"http://[\d.]+:\d+", line):
-            return found.group()
+        if found := re.search(r"listening on (http://[\d.]+:\d+)", line):
+            return found[1]
     raise AssertionError("The server printed no address.")
 
 
