@@ -124,17 +124,21 @@ def base_url(address: str, default_port: int) -> str:
     if not has_scheme:
         bare_ipv6 = text.count(":") > 1 and not text.startswith("[")
         text = f"http://[{text}]" if bare_ipv6 else f"http://{text}"
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{address!r} is not an address: write host:port, or http://host:port.") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    url = _parse(text)
+    if url is None or url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 1) < 65536:
         raise ValueError(f"{address!r} is not an address: write host:port, or http://host:port.")
     if url.host in ("0.0.0.0", "::"):
         url = url.copy_with(host="127.0.0.1" if url.host == "0.0.0.0" else "::1")
     if url.port is None and not has_scheme:
         url = url.copy_with(port=default_port)
     return str(url.copy_with(raw_path=url.path.rstrip("/").encode() or b"/", fragment=None)).rstrip("/")
+
+
+def _parse(text: str) -> httpx.URL | None:
+    try:
+        return None if any(char.isspace() for char in text) else httpx.URL(text)
+    except httpx.InvalidURL:
+        return None
 
 
 async def _error_text(response: httpx.Response) -> str:
