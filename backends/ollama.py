@@ -16,6 +16,7 @@ from backends.base import (
     Backend,
     BackendError,
     BackendFailed,
+    BackendUnreachable,
     Done,
     Event,
     GenerationRequest,
@@ -46,7 +47,7 @@ UNLOAD_TIMEOUT = 10.0  # seconds
 class OllamaBackend(Backend):
     """The models of one Ollama server.
 
-    `host` empty: the usual address on this machine, and nobody there is no failure. `model` is put first in the list.
+    `host` empty: the usual address on this machine, and nobody there is no failure. `model` is the first of the list.
     `num_ctx` and `options` (Ollama's own, such as `num_thread`) go with every request alike: another value of some of
     them makes the server load the model anew. `first_token_timeout` covers queueing and a long prompt, and once more
     loading; `idle_timeout` the time between two pieces. All in seconds. Raises ValueError for a `host` that is no
@@ -70,7 +71,8 @@ class OllamaBackend(Backend):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._client = OllamaClient(host, connect_timeout=connect_timeout, headers=headers, transport=transport)
-        self._catalog = Catalog(self._client)
+        self._catalog = Catalog(self._client, num_ctx)
+        self._num_ctx = num_ctx
         self._model = model
         self._options = {**(options or {}), **({"num_ctx": num_ctx} if num_ctx else {})}
         self._insecure_registry = insecure_registry
@@ -90,7 +92,8 @@ class OllamaBackend(Backend):
             async with aclosing(self._load_into_memory(request.model)) as seconds:
                 async for _ in seconds:
                     yield Progress("loading")
-        call = build_call(request, self._options, _think(request, facts))
+        most_tokens = self._num_ctx or facts.num_ctx or facts.context_length
+        call = build_call(request, self._options, _think(request, facts), most_tokens)
         async with aclosing(self._ask(request.model, call, asked)) as events:
             async for event in events:
                 yield event
@@ -109,7 +112,7 @@ class OllamaBackend(Backend):
         """Fetch `model` where Ollama does not have it, then have it in memory."""
         if not is_model_name(model):
             raise ModelNotFound("That is not the name of a model. Names look like gemma:2b.")
-        if not await self._catalog.has(model):
+        if not await self._has(model):
             async with aclosing(self._pull(model)) as pulling:
                 async for progress in pulling:
                     yield progress
@@ -215,16 +218,25 @@ class OllamaBackend(Backend):
                         list(answer.feed(line))  # raises what went wrong; there is nothing else in it
         list(answer.finish())
 
+    async def _has(self, model: str) -> bool:
+        try:
+            return await self._catalog.has(model)
+        except BackendUnreachable:
+            if self._may_be_absent:  # there is no Ollama that anybody knows of: the name is meant for another backend
+                raise ModelNotFound(f"There is no model {model} here. Pick one from the list.") from None
+            raise
+
     def _memory_call(self, model: str) -> Call:
         return Call("/api/chat", {"model": model, "messages": [], "options": self._options})
 
     def _preferred_first(self, models: list[ModelInfo]) -> list[ModelInfo]:
         if not self._model:
             return models
-        preferred = [info for info in models if canonical(info.name) == canonical(self._model)]
-        others = [info for info in models if canonical(info.name) != canonical(self._model)]
-        missing = ModelInfo(self._model, state="available", reason="Not downloaded yet. Loading it fetches it.")
-        return [*(preferred or [missing]), *others]
+        preferred = canonical(self._model)
+        if all(canonical(info.name) != preferred for info in models):
+            missing = ModelInfo(self._model, state="available", reason="Not downloaded yet. Loading it fetches it.")
+            return [*models, missing]
+        return sorted(models, key=lambda info: canonical(info.name) != preferred)
 
 
 def _think(request: GenerationRequest, facts: Facts) -> bool | None:

@@ -47,12 +47,16 @@ def check_supported(request: GenerationRequest) -> None:
             raise Unsupported(f"Models of Ollama cannot be asked with {field}. Leave it out, or pick another backend.")
 
 
-def build_call(request: GenerationRequest, options: JsonObject, think: bool | None) -> Call:
-    """The call for `request`; `options` are Ollama's own and go with every request. Raises Unsupported."""
+def build_call(request: GenerationRequest, options: JsonObject, think: bool | None, most_tokens: int | None) -> Call:
+    """The call for `request`. Raises Unsupported.
+
+    `options` are Ollama's own and go with every request. `most_tokens` bounds an answer that has no limit: when the
+    context is full, the server would shift it and go on.
+    """
     body: dict[str, object] = {
         "model": request.model,
         "stream": True,
-        "options": {**sampling_options(request.params), **options},
+        "options": {**sampling_options(request.params, most_tokens), **options},
     }
     output_format = _output_format(request.response_format)
     if output_format is not None:
@@ -67,14 +71,14 @@ def build_call(request: GenerationRequest, options: JsonObject, think: bool | No
     return Call("/api/chat", body)
 
 
-def sampling_options(params: Params) -> dict[str, object]:
+def sampling_options(params: Params, most_tokens: int | None = None) -> dict[str, object]:
     """`params` by Ollama's names, without what is not set."""
     options: dict[str, object | None] = {
         "temperature": params.temperature,
         "top_p": params.top_p,
         "top_k": params.top_k,
         "min_p": params.min_p,
-        "num_predict": params.max_tokens,
+        "num_predict": params.max_tokens or most_tokens,
         "seed": params.seed,
         "stop": list(params.stop) or None,
     }

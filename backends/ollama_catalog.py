@@ -32,8 +32,10 @@ SHOWN_AT_ONCE = 4
 class Catalog:
     """The models of one server. Every method may raise a BackendError."""
 
-    def __init__(self, client: OllamaClient) -> None:
+    def __init__(self, client: OllamaClient, num_ctx: int | None = None, learn_timeout: float = 3.0) -> None:
         self._client = client
+        self._num_ctx = num_ctx
+        self._learn_timeout = learn_timeout  # seconds, for what all models of a list can do
         self._facts: dict[str, Facts] = {}  # by digest, and by name for a model that no list has shown yet
         self._digests: dict[str, str] = {}  # by canonical name
 
@@ -42,17 +44,17 @@ class Catalog:
         listed = await self._listed()
         loaded, facts = await asyncio.gather(self.loaded(), self._facts_of_all(listed))
         return [
-            model_info(entry, known, loaded=loaded is not None and canonical(entry_name(entry)) in loaded)
+            model_info(entry, known, (loaded or {}).get(canonical(entry_name(entry))), self._num_ctx)
             for entry, known in zip(listed, facts, strict=True)
         ]
 
     async def has(self, model: str) -> bool:
         return canonical(model) in {canonical(entry_name(entry)) for entry in await self._listed()}
 
-    async def loaded(self) -> set[str] | None:
-        """The canonical names of the models in memory; None where the server does not tell."""
+    async def loaded(self) -> dict[str, Line] | None:
+        """The models in memory by canonical name; None where the server does not tell."""
         try:
-            return {canonical(entry_name(entry)) for entry in entries(await self._client.get("/api/ps"))}
+            return {canonical(entry_name(entry)): entry for entry in entries(await self._client.get("/api/ps"))}
         except (BackendError, StatusError):
             return None
 
@@ -76,15 +78,17 @@ class Catalog:
     async def _facts_of_all(self, listed: Sequence[Line]) -> list[Facts]:
         self._digests = {canonical(entry_name(entry)): entry_digest(entry) for entry in listed}
         self._facts = {key: facts for key, facts in self._facts.items() if key in self._digests.values()}
+        for entry in listed:
+            if (told_in_list := facts_of_entry(entry)) is not None:
+                self._facts[entry_digest(entry)] = told_in_list
         at_once = asyncio.Semaphore(SHOWN_AT_ONCE)
 
-        async def facts_of(entry: Line) -> Facts:
-            listed_facts = facts_of_entry(entry)
-            if listed_facts is not None:
-                self._facts[entry_digest(entry)] = listed_facts
+        async def learn(model: str) -> None:
             async with at_once:
                 with suppress(BackendError):  # a model that cannot be shown is still one that can be asked
-                    return await self.facts(entry_name(entry))
-            return Facts()
+                    await self.facts(model)
 
-        return list(await asyncio.gather(*map(facts_of, listed)))
+        with suppress(TimeoutError):  # the list is not kept waiting; the next one knows more
+            async with asyncio.timeout(self._learn_timeout):
+                await asyncio.gather(*(learn(entry_name(entry)) for entry in listed))
+        return [self._facts.get(entry_digest(entry), Facts()) for entry in listed]

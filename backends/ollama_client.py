@@ -57,7 +57,7 @@ class OllamaClient:
         """Raise a BackendError unless a server answers."""
         await self._upstream.alive("/")
 
-    async def get(self, path: str, *, timeout: float = 10.0) -> object:
+    async def get(self, path: str, *, timeout: float = 4.0) -> object:
         """The JSON at `path`. Raises StatusError or a BackendError."""
         return await self._upstream.fetch("GET", path, timeout=timeout)
 

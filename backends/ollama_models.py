@@ -26,7 +26,8 @@ class Facts:
     """What `/api/show` tells of a model. `capabilities` None: the server is older than the word."""
 
     capabilities: tuple[str, ...] | None = None
-    context_length: int | None = None
+    context_length: int | None = None  # what the model was trained for
+    num_ctx: int | None = None  # what its maker set
     remote: bool = False  # answered by Ollama's cloud, not by the server's machine
 
     def can(self, capability: str) -> bool | None:
@@ -64,7 +65,7 @@ def facts_of_entry(entry: JsonObject) -> Facts | None:
     capabilities = _strings(entry.get("capabilities"))
     if capabilities is None and not remote:
         return None
-    return Facts(capabilities, _positive(_details(entry).get("context_length")), remote)
+    return Facts(capabilities, _positive(_details(entry).get("context_length")), remote=remote)
 
 
 def facts_of_show(answer: object) -> Facts:
@@ -75,22 +76,33 @@ def facts_of_show(answer: object) -> Facts:
     return Facts(
         capabilities=_strings(shown.get("capabilities")),
         context_length=_positive(info.get(f"{info.get('general.architecture')}.context_length")),
+        num_ctx=_num_ctx(shown.get("parameters")),
         remote=bool(shown.get("remote_host") or shown.get("remote_model")),
     )
 
 
-def model_info(entry: JsonObject, facts: Facts, *, loaded: bool) -> ModelInfo:
-    """One line of the list. A model of the cloud has the capability `cloud`: what it is told leaves the house."""
+def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_ctx: int | None) -> ModelInfo:
+    """One line of the list. A model of the cloud has the capability `cloud`: what it is told leaves the house.
+
+    `running` is the model's entry among those in memory, `num_ctx` the context that requests ask for.
+    """
     capabilities = facts.capabilities if facts.capabilities is not None else ("completion",)
     quantization = _details(entry).get("quantization_level")
     return ModelInfo(
         name=entry_name(entry),
-        state="ready" if loaded or facts.remote else "available",
+        state="ready" if running is not None or facts.remote else "available",
         size=None if facts.remote else _positive(entry.get("size")),
         quantization=quantization if isinstance(quantization, str) and quantization else None,
-        context_length=facts.context_length,
+        context_length=_context_in_force(facts, running, num_ctx),
         capabilities=(*capabilities, "cloud") if facts.remote else capabilities,
     )
+
+
+def _context_in_force(facts: Facts, running: JsonObject | None, num_ctx: int | None) -> int | None:
+    """How much the model reads: a server may give it less room than it was trained for, and cuts what does not fit."""
+    given = num_ctx or _positive((running or {}).get("context_length")) or facts.num_ctx
+    known = [length for length in (given, facts.context_length) if length]
+    return min(known, default=None)
 
 
 class PullProgress:
@@ -128,6 +140,12 @@ def entry_digest(entry: JsonObject) -> str:
 def _details(entry: JsonObject) -> Mapping[str, object]:
     details = entry.get("details")
     return details if isinstance(details, dict) else {}
+
+
+def _num_ctx(parameters: object) -> int | None:
+    """The context length among the lines of parameters that `/api/show` prints."""
+    found = re.search(r"^num_ctx\s+(\d{1,9})\s*$", parameters, re.MULTILINE) if isinstance(parameters, str) else None
+    return _positive(int(found[1])) if found else None
 
 
 def _strings(value: object) -> tuple[str, ...] | None:

@@ -94,9 +94,11 @@ def with_double(work: Callable[[OllamaDouble, OllamaBackend], Awaitable[T]], **o
 def test_chunks_of_any_size_give_the_same_events(
     name: str, request_: GenerationRequest, reasoning: str, answer: str, size: int
 ) -> None:
-    whole, _ = told(trace(name), request_)
-    events, error = told(trace(name).split(size), request_)
-    assert error is None
+    async def main(double: OllamaDouble, backend: OllamaBackend) -> tuple[list[Event], list[Event]]:
+        double.will(CHAT, trace(name), trace(name).split(size))
+        return await events_of(backend, request_), await events_of(backend, request_)
+
+    whole, events = with_double(main)
     assert (reasoning_of(events), text_of(events)) == (reasoning, answer)
     assert [type(event) for event in events] == [type(event) for event in whole]
 

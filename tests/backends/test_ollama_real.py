@@ -17,7 +17,8 @@ from tests.backends.model_registry import Registry
 from tests.backends.real_ollama import WEIGHTS, RealOllama
 
 T = TypeVar("T")
-LONG = ask("Tell me a long story about a llama.", params=likeliest(max_tokens=1000))
+COUNTING = ", ".join(map(str, range(1, 13))) + ","  # goes on for thousands of tokens
+LONG = ask(prompt=COUNTING, params=likeliest(max_tokens=2000))
 
 
 def run(real: RealOllama, work: Callable[[OllamaBackend], Awaitable[T]]) -> T:

@@ -1,0 +1,149 @@
+from typing import Any
+
+import pytest
+
+from backends.base import BackendFailed, GenerationRequest, Params, Unsupported, Usage
+from backends.ollama_answer import Answer, build_call, check_supported, sampling_options
+from tests.backends.asking import MODEL, QUESTION, WEATHER_TOOL, ask, text_of
+
+
+def body_of(request: GenerationRequest, think: bool | None = None, **options: Any) -> dict[str, Any]:
+    return build_call(request, options, think, most_tokens=None).body
+
+
+def test_a_chat_is_asked_with_its_turns_alone() -> None:
+    call = build_call(ask(params=Params()), {}, None, None)
+    assert call.path == "/api/chat"
+    assert call.body == {
+        "model": MODEL,
+        "stream": True,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "options": {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.0},
+    }
+
+
+def test_a_prompt_is_asked_raw() -> None:
+    call = build_call(ask(prompt="The sky is"), {}, None, None)
+    assert call.path == "/api/generate"
+    assert call.body["prompt"] == "The sky is"
+    assert call.body["raw"] is True
+    assert "messages" not in call.body
+
+
+def test_options_are_sent_when_they_are_set() -> None:
+    params = Params(1.5, 0.5, 7, 0.1, max_tokens=9, stop=("a", "b"), seed=0)
+    assert sampling_options(params) == {
+        "temperature": 1.5,
+        "top_p": 0.5,
+        "top_k": 7,
+        "min_p": 0.1,
+        "num_predict": 9,
+        "stop": ["a", "b"],
+        "seed": 0,
+    }
+
+
+def test_an_answer_without_a_limit_gets_the_models_context_as_one() -> None:
+    assert sampling_options(Params(), most_tokens=4096)["num_predict"] == 4096
+    assert sampling_options(Params(max_tokens=5), most_tokens=4096)["num_predict"] == 5
+
+
+def test_the_servers_own_options_go_along() -> None:
+    assert body_of(ask(), num_ctx=2048, num_thread=1)["options"] == {
+        **sampling_options(ask().params),
+        "num_ctx": 2048,
+        "num_thread": 1,
+    }
+
+
+@pytest.mark.parametrize("think", [True, False])
+def test_thinking_is_said_when_it_is_known(think: bool) -> None:
+    assert body_of(ask(), think)["think"] is think
+    assert "think" not in body_of(ask())
+
+
+def test_tools_go_as_they_came() -> None:
+    assert body_of(ask(tools=(WEATHER_TOOL,)))["tools"] == [WEATHER_TOOL]
+
+
+@pytest.mark.parametrize(
+    ("response_format", "sent"),
+    [
+        (None, None),
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, "json"),
+        ({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}, {"type": "object"}),
+    ],
+)
+def test_the_form_of_the_answer_is_translated(response_format: dict[str, Any] | None, sent: object) -> None:
+    assert body_of(ask(response_format=response_format)).get("format") == sent
+
+
+@pytest.mark.parametrize(
+    "response_format", [{"type": "xml"}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": {}}, {"x": 1}]
+)
+def test_a_form_that_ollama_does_not_know_is_refused(response_format: dict[str, Any]) -> None:
+    with pytest.raises(Unsupported, match="response_format"):
+        body_of(ask(response_format=response_format))
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("n", ask(n=2)),
+        ("logprobs", ask(logprobs=0)),
+        ("token_ids", ask(token_ids=(1,))),
+        ("resume_text", ask(resume_text="The")),
+        ("diffusion", ask(params=Params(diffusion={"steps": 4}))),
+        ("tools", ask(prompt="x", tools=(WEATHER_TOOL,))),
+    ],
+)
+def test_what_ollama_has_no_word_for_is_refused_by_name(field: str, request_: GenerationRequest) -> None:
+    with pytest.raises(Unsupported, match=field):
+        check_supported(request_)
+
+
+def test_usage_and_speed_come_from_the_last_line() -> None:
+    answer = Answer(MODEL, split_tags=True)
+    last = {"done": True, "prompt_eval_count": 16, "eval_count": 8, "eval_duration": 500_000_000}
+    assert list(answer.feed(last)) == []
+    assert answer.usage == Usage(prompt_tokens=16, completion_tokens=8)
+    assert answer.tokens_per_second == 16
+
+
+def test_no_speed_is_told_where_none_was_measured() -> None:
+    answer = Answer(MODEL, split_tags=True)
+    list(answer.feed({"done": True, "eval_count": 8}))
+    assert answer.tokens_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [({"city": "Paris"}, {"city": "Paris"}), ('{"city": "Paris"}', {"city": "Paris"}), (None, {}), ("", {})],
+)
+def test_arguments_may_be_an_object_or_its_text(arguments: object, read: dict[str, Any]) -> None:
+    answer = Answer(MODEL, split_tags=True)
+    call = {"id": "call_1", "function": {"name": "f", "arguments": arguments}}
+    (event,) = answer.feed({"message": {"tool_calls": [call]}})
+    assert event.calls == ({"id": "call_1", "name": "f", "arguments": read},)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("call", [None, {}, {"function": {}}, {"function": {"name": "f", "arguments": "{"}}])
+def test_a_call_that_cannot_be_read_is_a_failure(call: object) -> None:
+    with pytest.raises(BackendFailed, match="called a tool"):
+        list(Answer(MODEL, split_tags=True).feed({"message": {"tool_calls": [call]}}))
+
+
+def test_calls_without_ids_get_ids_of_their_own() -> None:
+    answer = Answer(MODEL, split_tags=True)
+    calls = [{"function": {"name": "f"}}, {"function": {"name": "f"}}]
+    (event,) = answer.feed({"message": {"tool_calls": calls}})
+    ids = {call["id"] for call in event.calls}  # type: ignore[union-attr]
+    assert len(ids) == 2
+    list(answer.feed({"done": True, "done_reason": "stop"}))
+    assert answer.finish_reason == "tool_calls"
+
+
+def test_an_empty_error_is_no_error() -> None:
+    answer = Answer(MODEL, split_tags=True)
+    assert text_of(list(answer.feed({"error": None, "message": {"content": "Hi"}}))) == "Hi"
