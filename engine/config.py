@@ -1,0 +1,29 @@
+"""What an engine is told when it is built. Knows nothing of `.env`: whoever builds the engine fills this in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ComputePath = Literal["fast", "reference"]
+
+
+@dataclass(slots=True, frozen=True)
+class EngineConfig:
+    """How an engine computes and how much it takes on.
+
+    `dtype_path` "reference" computes in float32 on the weights as the file has them; "fast" on 8-bit integers where
+    the processor multiplies those quickly (see `layers/integer_linear.py`), else in float32, and on a GPU in bfloat16.
+    `threads` 0 is one a core. `max_tokens_per_step` is how much a step computes at most: it bounds how long running
+    answers wait while a long prompt is read. `context_length` makes the model's own shorter. `kv_tokens` is how many
+    tokens all sequences together may keep; what does not fit is computed again later.
+    """
+
+    dtype_path: ComputePath = "fast"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = 0
+    max_batch_size: int = 16
+    max_queue_size: int = 256
+    max_tokens_per_step: int = 256
+    context_length: int | None = None
+    kv_tokens: int | None = None

@@ -1,0 +1,66 @@
+"""Where to compute, and how much memory is free there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+from engine.config import EngineConfig
+
+log = logging.getLogger(__name__)
+GIB = 1 << 30
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of that name; for "auto" the first there is of CUDA, Apple's GPU and the processor. Logs the choice."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    log.info(_describe(wanted))
+    return torch.device(wanted)
+
+
+def _describe(name: str) -> str:
+    if name == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        return f"Using CUDA: {properties.name} ({properties.total_memory / GIB:.0f}GB)"
+    return "Using MPS (Apple Silicon)" if name == "mps" else "Using CPU"
+
+
+def use_threads(config: EngineConfig) -> None:
+    """Let the calling thread compute on so many threads: one a core unless `config` says how many."""
+    torch.set_num_threads(config.threads or _cores())
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be taken on `device`, or None where that cannot be known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    limits = [size for size in (_available(), _left_of_cgroup()) if size is not None]
+    return min(limits) if limits else None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+
+
+def _left_of_cgroup() -> int | None:
+    """What the container's limit leaves, where there is one (control groups, version 2)."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (root / "memory.max").read_text().strip(), int((root / "memory.current").read_text())
+        cached = dict(line.split() for line in (root / "memory.stat").read_text().splitlines()).get("file", "0")
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) - used + int(cached)
