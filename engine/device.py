@@ -15,7 +15,7 @@ GIB = 1 << 30
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of that name; for "auto" the first there is of CUDA, Apple's GPU and the processor. Logs the choice."""
+    """The device of that name; for "auto" the first there is of CUDA, Apple's GPU and the processor. Logs which."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     log.info(_describe(wanted))

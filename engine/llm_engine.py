@@ -1,19 +1,20 @@
 """The engine: token ids in, tokens and their text out. Synchronous; one thread owns it.
 
-    while engine.has_work():
-        for output in engine.step(): ...
+while engine.has_work():
+    for output in engine.step(): ...
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence as SequenceOf
+from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
 from pathlib import Path
 
 from engine.config import EngineConfig
 from engine.detokenizer import StopChecker
 from engine.errors import PromptTooLong
-from engine.kv_cache import BLOCK, KVCache
+from engine.kv_cache import BLOCK
 from engine.loading import LoadedModel, load_model
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
@@ -97,10 +98,13 @@ class LLMEngine:
         tokens = dict(zip(complete, sample(logits, complete), strict=True))
         return [self._postprocess(chunk, tokens.get(chunk.sequence)) for chunk in chunks]
 
-    def queue_position(self, request_id: str) -> int | None:
-        """How many turns until the request starts: 1 is next, None has started or is not there."""
-        order = [sequence.request_id for sequence in self._scheduler.queue_order()]
-        return order.index(request_id) + 1 if request_id in order else None
+    def request_ids(self) -> list[str]:
+        """The requests that run or wait."""
+        return list(self._sequences)
+
+    def queue_places(self) -> dict[str, int]:
+        """Those who wait, by request id, and when their turn comes: 1 is next."""
+        return {sequence.request_id: place for place, sequence in enumerate(self._scheduler.queue_order(), start=1)}
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -134,9 +138,7 @@ class LLMEngine:
         prefilled = min(sequence.computed, sequence.prompt_tokens)
         self._tokens_computed += chunk.count
         if token is None:
-            return StepOutput(
-                sequence.request_id, prefilled=prefilled, prompt_tokens=sequence.prompt_tokens
-            )
+            return StepOutput(sequence.request_id, prefilled=prefilled, prompt_tokens=sequence.prompt_tokens)
         text = sequence.append(token, self.tokenizer.eos_ids.__contains__)
         self._tokens_generated += 1
         if sequence.finish_reason is not None:

@@ -65,9 +65,7 @@ def _numerics(config: EngineConfig, device: torch.device) -> Numerics:
         return Numerics(IntegerLinear, torch.float32, device)
     dtype = torch.bfloat16 if fast and device.type != "cpu" else torch.float32
     return Numerics(
-        lambda weight, bias: TiledLinear(
-            weight.to(device, dtype), None if bias is None else bias.to(device, dtype)
-        ),
+        lambda weight, bias: TiledLinear(weight.to(device, dtype), None if bias is None else bias.to(device, dtype)),
         dtype,
         device,
     )
@@ -79,7 +77,9 @@ def _check_memory(name: str, file: GGUFFile, model: LlamaConfig, numerics: Numer
     if free is None:
         return
     bytes_per_weight = 2 if numerics.make_linear is IntegerLinear else numerics.dtype.itemsize
-    elements = sum(tensor.data.nbytes // tensor.type.block_bytes * tensor.type.block_size for tensor in file.tensors.values())
+    elements = sum(
+        tensor.data.nbytes // tensor.type.block_bytes * tensor.type.block_size for tensor in file.tensors.values()
+    )
     cache = blocks * BLOCK * bytes_per_token(model.layers, model.kv_heads, model.head_dim, numerics.dtype)
     needed = elements * bytes_per_weight + cache + _LEFT_FREE
     if needed > free:

@@ -21,7 +21,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> Tensor:
-        """Compute the chunks. Returns the last logits of those that are complete, float32 [complete chunks, vocabulary]."""
+        """Compute the chunks. Returns the last logits of those that complete, float32 [such chunks, vocabulary]."""
         logits = self._model.forward(self._lay_out(chunks), self._cache)
         for chunk in chunks:
             chunk.sequence.computed += chunk.count

@@ -11,7 +11,7 @@ from engine.sequence import FinishReason
 class StepOutput:
     """What a step did for one request. `prefilled` of `prompt_tokens` tells how far the prompt has been read.
 
-    `text` is empty while a character is unfinished or a stop string may be starting, and may end with what was held back.
+    `text` is empty while a character is unfinished or a stop string may be starting.
     """
 
     request_id: str

@@ -1,7 +1,7 @@
 """Picks the next token of a sequence from its logits.
 
-The random number for a token depends on the sequence's seed and the token's position alone: the same seed gives the same
-text alone, in any batch, and after a restart.
+The random number for a token depends on the sequence's seed and the token's position alone: the same seed gives the
+same text alone, in any batch, and after a restart.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _mix(state: int) -> int:
 
 
 def _draw(row: Tensor, params: SamplingParams, u: float) -> int:
-    """Temperature, then top-k, top-p and min-p, each on what the one before left; then the inverse of the distribution."""
+    """Temperature, then top-k, top-p and min-p, each on what the one before left; then inverse sampling."""
     ids, weights = _candidates(row, params)
     keep = weights >= params.min_p * weights[0]
     ids, reached = ids[keep], np.cumsum(weights[keep])

@@ -55,7 +55,7 @@ class Scheduler:
         self._release(sequence)
 
     def queue_order(self) -> list[Sequence]:
-        """Those who wait, the next first: by priority, then the client who runs least, whose last turn is longest ago."""
+        """Those who wait, the next first: by priority, then who runs least, then whose last turn is longest ago."""
         busy = Counter(sequence.fairness_key for sequence in self.running)
         turns: Counter[str] = Counter()
         ordered: list[Sequence] = []
@@ -63,7 +63,11 @@ class Scheduler:
         while remaining:
             following = min(
                 remaining,
-                key=lambda s: (-s.priority, busy[s.fairness_key] + turns[s.fairness_key], self._last_turn[s.fairness_key]),
+                key=lambda s: (
+                    -s.priority,
+                    busy[s.fairness_key] + turns[s.fairness_key],
+                    self._last_turn[s.fairness_key],
+                ),
             )
             turns[following.fairness_key] += 1
             remaining.remove(following)

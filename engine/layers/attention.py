@@ -1,9 +1,9 @@
 """Causal attention over cached keys and values, whose result for a token does not depend on the other tokens.
 
-Every matrix product is of one shape: a tile of `TILE` consecutive queries of a sequence (all query heads that share a
-key head, as rows) against one block of `BLOCK` keys. Scores past a query's own position are masked, the maximum is exact,
-and the blocks' sums are added one after the other: a block that is masked as a whole adds an exact 0. So a token gets the
-same bits whether it is decoded alone or in a batch, or prefilled in chunks of any size.
+Every matrix product is of one shape: a tile of `TILE` consecutive queries of a sequence (all query heads that share
+a key head, as rows) against one block of `BLOCK` keys. Scores past a query's own position are masked, the maximum is
+exact, and the blocks' sums are added one after the other: a block that is masked as a whole adds an exact 0. So a
+token gets the same bits whether it is decoded alone or in a batch, or prefilled in chunks of any size.
 
 `AttentionPlan` says once a step which tile meets which block; `attend` then runs in every layer.
 """
@@ -163,14 +163,17 @@ def _hidden(positions: Tensor, ordinals: Tensor, group: int) -> Tensor:
 
 def _fold(queries: Tensor, tiles: _Tiles, kv_heads: int) -> Tensor:
     """[tokens, heads, head_dim] -> [tiles, kv_heads, TILE * group, head_dim]: the heads of a group become rows."""
-    gathered = queries[tiles.rows].unflatten(2, (kv_heads, -1))  # [tiles, TILE, kv_heads, group, head_dim]
+    gathered = queries[tiles.rows].view(
+        len(tiles.rows), TILE, kv_heads, -1, queries.shape[2]
+    )  # [tiles, TILE, kv_heads, group, head_dim]
     return gathered.transpose(1, 2).flatten(2, 3)
 
 
 def _unfold(attended: Tensor, tiles: _Tiles) -> Tensor:
     """[tiles, kv_heads, TILE * group, head_dim] -> [tokens of these tiles, heads, head_dim]."""
-    rows = attended.unflatten(2, (TILE, -1)).transpose(1, 2).flatten(2, 3)  # [tiles, TILE, heads, head_dim]
-    return rows.flatten(0, 1)[tiles.places]
+    count, kv_heads, _, head_dim = attended.shape
+    rows = attended.reshape(count, kv_heads, TILE, -1, head_dim).transpose(1, 2)
+    return rows.reshape(count * TILE, -1, head_dim)[tiles.places]
 
 
 def _attend_short(queries: Tensor, keys: Tensor, values: Tensor, spans: _ShortSpans) -> Tensor:
@@ -201,7 +204,7 @@ def _attend_long(queries: Tensor, keys: Tensor, values: Tensor, span: _LongSpan)
     """`queries`: [tiles, kv_heads, rows, head_dim] -> the same."""
     _, kv_heads, rows, _ = queries.shape
     at_once = max(1, _SCORES_AT_ONCE // (len(span.blocks) * kv_heads * rows * BLOCK))
-    parts = zip(queries.split(at_once), span.hidden.split(at_once, dim=2), strict=True)
+    parts = zip(torch.split(queries, at_once), torch.split(span.hidden, at_once, dim=2), strict=True)
     attended = [_attend_tiles(part, hidden, keys, values, span.blocks) for part, hidden in parts]
     return torch.cat(attended)
 

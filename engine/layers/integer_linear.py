@@ -1,10 +1,11 @@
 """Matrix products whose result for a row does not depend on the other rows: exact, on 8-bit integers.
 
 A sum of integer products is the same in any order, so whatever kernel the library picks for a number of rows or of
-threads, the result is the same to the last bit. Activations and weights are kept to 16 bits, with one scale a row, as two
-8-bit planes each; the product of the two low planes lies below what 16 bits hold and is left out:
+threads, the result is the same to the last bit. Activations and weights are kept to 16 bits, with one scale a row, as
+two 8-bit planes each; the product of the two low planes lies below what 16 bits hold and is left out:
 
-    x = s · (256 · xh + xl)    W = c · (256 · wh + wl)    x @ W.T ≈ 256 · s · c · (256 · xh @ wh.T + xl @ wh.T + xh @ wl.T)
+    x = s · (256 · xh + xl)    W = c · (256 · wh + wl)
+    x @ W.T ≈ 256 · s · c · (256 · xh @ wh.T + xl @ wh.T + xh @ wl.T)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _SMALLEST = 1e-30  # a row of zeros is divided by this instead of by 0
 
 def multiplies_integers_fast(device: torch.device) -> bool:
     """Whether the processor has the instructions that make 8-bit products worth it, and the library uses them."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch._C._has_mkldnn:
         return False
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
@@ -54,5 +55,5 @@ def split_in_planes(x: Tensor) -> tuple[Tensor, Tensor]:
     scales = x.abs().amax(dim=1, keepdim=True).clamp_min_(_SMALLEST).div_(PEAK)
     # A 16-bit word is 256 · high + low + 128. Its low byte, with the top bit turned over, is `low` as a signed byte.
     words = (x / scales).round_().add_(128).to(torch.int16).bitwise_xor_(128)
-    pairs = words.view(torch.int8).unflatten(1, (-1, 2))  # [rows, in, 2]: little-endian, so the low byte comes first
+    pairs = words.view(torch.int8).view(*x.shape, 2)  # [rows, in, 2]: little-endian, so the low byte comes first
     return torch.stack((pairs[..., 1], pairs[..., 0])), scales

@@ -34,5 +34,5 @@ class TiledLinear:
         rows = x.shape[0]
         missing = -rows % TILE_ROWS
         padded = torch.cat((x, x.new_zeros(missing, x.shape[1]))) if missing else x
-        tiles = [functional.linear(tile, self.weight, self.bias) for tile in padded.split(TILE_ROWS)]
+        tiles = [functional.linear(tile, self.weight, self.bias) for tile in torch.split(padded, TILE_ROWS)]
         return (tiles[0] if len(tiles) == 1 else torch.cat(tiles))[:rows]

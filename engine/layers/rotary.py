@@ -47,6 +47,7 @@ def frequencies(base: float, rotated: int, scale: float = 1.0, factors: Tensor |
 def interleaved_to_halves(matrix: Tensor, heads: int, rotated: int) -> Tensor:
     """Put the rows of a Q or K matrix [heads * head_dim, ...], in which the rows 2i and 2i + 1 of a head turn together,
     in the order in which the rows i and i + rotated / 2 do."""
-    per_head = matrix.unflatten(0, (heads, -1))  # [heads, head_dim, ...]
-    turned = per_head[:, :rotated].unflatten(1, (rotated // 2, 2)).transpose(1, 2).flatten(1, 2)
+    per_head = matrix.view(heads, -1, *matrix.shape[1:])  # [heads, head_dim, ...]
+    pairs = per_head[:, :rotated].reshape(heads, rotated // 2, 2, *matrix.shape[1:])
+    turned = pairs.transpose(1, 2).flatten(1, 2)
     return torch.cat((turned, per_head[:, rotated:]), dim=1).flatten(0, 1)

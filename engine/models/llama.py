@@ -102,12 +102,10 @@ class _Layer:
         down = weights.read(prefix + "ffn_down.weight", config.hidden, config.feed_forward)
         self._down = numerics.make_linear(down, None)
 
-    def __call__(
-        self, x: Tensor, index: int, angles: tuple[Tensor, Tensor], step: StepInput, cache: KVCache
-    ) -> Tensor:
+    def __call__(self, x: Tensor, index: int, angles: tuple[Tensor, Tensor], step: StepInput, cache: KVCache) -> Tensor:
         """[tokens, hidden] -> the same."""
-        qkv = self._qkv(self._attention_norm(x)).unflatten(1, (-1, self._head_dim))
-        queries, keys, values = qkv.split(self._heads, dim=1)
+        qkv = self._qkv(self._attention_norm(x)).view(len(x), -1, self._head_dim)
+        queries, keys, values = torch.split(qkv, self._heads, dim=1)
         cache.write(index, rotate(keys, angles), values, step.blocks, step.offsets)
         attended = attend(rotate(queries, angles), cache.keys[index], cache.values[index], step.attention)
         x = x + self._output(attended.flatten(1))

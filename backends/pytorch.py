@@ -1,0 +1,185 @@
+"""The in-process engine behind the interface of a backend.
+
+Owns the bridge between the event loop and the engine's thread, and which model is the active one. Loading another model
+happens beside the active one, which is left only when the other is ready: its running answers are finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from backends.base import (
+    Backend,
+    Event,
+    GenerationRequest,
+    Health,
+    Loading,
+    ModelInfo,
+    ModelNotFound,
+    ModelsChanged,
+    Overloaded,
+    TokenCount,
+    Unsupported,
+)
+from backends.model_files import ModelFiles, model_name, quantization
+from backends.pytorch_model import RETRY_AFTER, ServedModel
+from engine.config import EngineConfig
+from engine.errors import ModelLoadError
+from engine.loader.gguf import GGUFFile
+
+
+class PyTorchBackend(Backend):
+    """Serves one GGUF file at a time, at first the one at `model_path`; others are looked for in `model_dir`."""
+
+    name = "pytorch"
+
+    def __init__(
+        self,
+        model_path: Path | str,
+        model_dir: Path | str = "models",
+        max_batch_size: int = 16,
+        max_queue_size: int = 256,
+        threads: int = 0,
+        context_length: int | None = None,
+    ) -> None:
+        """`threads` 0 is one a core; `context_length` makes the models' own shorter."""
+        self._model_path = Path(model_path)
+        self._files = ModelFiles(Path(model_dir), _describe)
+        self._config = EngineConfig(
+            threads=threads,
+            max_batch_size=max_batch_size,
+            max_queue_size=max_queue_size,
+            context_length=context_length,
+        )
+        self._active: ServedModel | None = None
+        self._next: ServedModel | None = None
+        self._draining: list[ServedModel] = []
+
+    async def start(self) -> None:
+        """Begin to load the model of the settings."""
+        if self._active is None:
+            self._active = self._serve(self._model_path)
+
+    async def close(self) -> None:
+        """End all engines, running answers and loading included."""
+        models = [model for model in (self._active, self._next, *self._draining) if model is not None]
+        self._active = self._next = None
+        self._draining = []
+        await asyncio.gather(*(model.close() for model in models))
+
+    async def list_models(self) -> Sequence[ModelInfo]:
+        """The active model, what is loading or draining, and the files that could be loaded."""
+        served = [model.info for model in (self._active, self._next, *self._draining) if model is not None]
+        if not served:
+            served = [_plain_info(self._model_path)]
+        found = await asyncio.to_thread(self._files.scan)
+        names = {info.name for info in served}
+        return [*served, *(info for name, (_, info) in found.items() if name not in names)]
+
+    async def health(self) -> Health:
+        if self._active is None:
+            return Health(False, "The engine has not been started.")
+        info = self._active.info
+        if info.state == "ready":
+            return Health(True, details={"model": info.name, "requests": self._active.requests})
+        return Health(False, info.reason or f"The model {info.name} is still being loaded.")
+
+    async def load(self, model: str) -> AsyncGenerator[Loading, None]:
+        """Make `model` the active one. If that fails, the active one stays."""
+        served = await self._find(model)
+        async for done, total in served.loading():
+            yield Loading(model, f"Loading {model}", done, total)
+        yield Loading(model, "ready")
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """Answer with the engine, loading the model first if need be. Closing the generator frees the slot at once."""
+        _check(request)
+        arrived = time.monotonic()
+        served = await self._find(request.model)
+        if served.requests >= self._config.max_batch_size + self._config.max_queue_size:
+            raise Overloaded("Engine overloaded.", retry_after=RETRY_AFTER)
+        async with aclosing(served.answer(request, arrived)) as events:
+            async for event in events:
+                yield event
+
+    async def count_tokens(self, request: GenerationRequest) -> TokenCount:
+        """Exact once the model is loaded."""
+        if self._active is None or self._active.info.state != "ready":
+            return await super().count_tokens(request)
+        return TokenCount(await self._active.count_tokens(request), exact=True)
+
+    async def _find(self, name: str) -> ServedModel:
+        """The model of that name, which begins to load if it was not the active one."""
+        for model in (self._active, self._next):
+            if model is not None and model.info.name == name and model.info.state != "failed":
+                return model
+        path = (await asyncio.to_thread(self._files.scan)).get(name, (None,))[0]
+        if name == model_name(self._model_path):
+            path = self._model_path
+        if path is None:
+            raise ModelNotFound(f"There is no model {name[:80]} here. Pick one from the list.")
+        if self._next is not None:
+            raise Overloaded(
+                f"The model {self._next.info.name} is being loaded. Try again when it is ready.",
+                retry_after=RETRY_AFTER,
+            )
+        if self._active is None or self._active.info.state == "failed":
+            self._active = self._serve(path)
+            return self._active
+        self._next = self._serve(path)
+        return self._next
+
+    def _serve(self, path: Path) -> ServedModel:
+        return ServedModel(path, _plain_info(path), self._config, self._changed)
+
+    def _changed(self, model: ServedModel) -> None:
+        """A model's state or progress is another: the one place where the active model changes."""
+        if model is self._next and model.info.state == "ready":
+            if self._active is not None:
+                self._active.drain()
+                self._draining.append(self._active)
+            self._active, self._next = model, None
+        elif model is self._next and model.info.state == "failed":
+            self._next = None
+        elif model in self._draining and model.ended:
+            self._draining.remove(model)
+        if model.info.state == "loading":
+            self.notify(Loading(model.info.name, f"Loading {model.info.name}", model.done, model.total))
+        else:
+            self.notify(ModelsChanged())
+
+
+def _check(request: GenerationRequest) -> None:
+    """Raises Unsupported for what the engine cannot do, naming it."""
+    refused = {
+        "n": request.n != 1,
+        "logprobs": request.logprobs is not None,
+        "tools": bool(request.tools),
+        "response_format": request.response_format is not None,
+        "params.diffusion": request.params.diffusion is not None,
+    }
+    for field, asked in refused.items():
+        if asked:
+            raise Unsupported(f"The engine does not support {field} yet. Leave it out.")
+
+
+def _plain_info(path: Path) -> ModelInfo:
+    """What a file's name and size tell."""
+    size = path.stat().st_size if path.is_file() else None
+    return ModelInfo(model_name(path), state="loading", size=size, quantization=quantization(path))
+
+
+def _describe(path: Path) -> ModelInfo:
+    """What the head of a file tells. A file that cannot be used is listed with the reason."""
+    info = replace(_plain_info(path), state="available")
+    try:
+        with GGUFFile.open(path) as file:
+            length = file.metadata.get(f"{file.architecture}.context_length")
+    except ModelLoadError as error:
+        return replace(info, state="failed", reason=str(error))
+    return replace(info, context_length=length if isinstance(length, int) else None)

@@ -1,0 +1,202 @@
+"""One model that the in-process engine serves, seen from the event loop: its state and the answers it is giving.
+
+The engine's thread reports; every report comes to the loop in one hop and is handed to those whom it concerns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from backends.base import (
+    BackendError,
+    BackendFailed,
+    ContextOverflow,
+    Event,
+    GenerationRequest,
+    ModelInfo,
+    ModelInvalid,
+    Overloaded,
+    Progress,
+    Unsupported,
+)
+from backends.pytorch_answer import Answer
+from engine.config import EngineConfig
+from engine.errors import EngineError, PromptTooLong, QueueFull
+from engine.output import StepOutput
+from engine.sampling_params import SamplingParams
+from engine.worker import Crashed, Ended, EngineWorker, Failed, Loading, Ready, Rejected, Report, Request, Stepped
+
+RETRY_AFTER = 2.0  # seconds
+BROKEN = "Error connecting to engine: it broke while answering and is starting again. Send the message again."
+CLOSED = "The server is shutting down. Send the message again when it is back."
+
+
+class ServedModel:
+    """A model from the beginning of its loading to the end of its last answer. Used on one event loop."""
+
+    def __init__(
+        self, path: Path, info: ModelInfo, config: EngineConfig, changed: Callable[[ServedModel], None]
+    ) -> None:
+        """Begin to load. `changed` is called on the loop whenever `info` is another, and when `ended` becomes true."""
+        self.info = replace(info, state="loading", progress=0.0)
+        self.done = self.total = 0  # bytes loaded
+        self.ended = False
+        self._changed = changed
+        self._ready: Ready | None = None
+        self._answers: dict[str, Answer] = {}
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._worker = EngineWorker(path, config, self._from_thread)
+        self._worker.start()
+
+    @property
+    def requests(self) -> int:
+        """Answers that are given or waited for."""
+        return len(self._answers)
+
+    def drain(self) -> None:
+        """Finish what runs, then end."""
+        self.info = replace(self.info, state="draining")
+        self._end_if_idle()
+
+    async def close(self) -> None:
+        """End now. Those who wait get an error."""
+        self._worker.stop()
+        self._fail_all(BackendFailed(CLOSED))
+        await asyncio.to_thread(self._worker.join)
+
+    async def loading(self) -> AsyncGenerator[tuple[int, int], None]:
+        """(bytes read, bytes in all) whenever they have changed, until the model is ready. Raises ModelInvalid."""
+        while self._ready is None:
+            if self.info.state == "failed":
+                raise ModelInvalid(self.info.reason or "The model cannot be loaded.")
+            if self.ended:
+                raise BackendFailed(CLOSED)
+            yield self.done, self.total
+            await self._news.wait()
+
+    async def answer(self, request: GenerationRequest, arrived: float) -> AsyncGenerator[Event, None]:
+        """Answer `request`, which came at `arrived`, once the model is ready. Closing the generator frees its slot."""
+        answer = self._answers[request.request_id] = Answer(arrived)
+        try:
+            async with aclosing(self.loading()) as loading:
+                async for done, total in loading:
+                    yield Progress("loading", done, total, message=f"Loading {self.info.name}")
+            self._worker.submit(await asyncio.to_thread(self._prepare, request))
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._worker.abort(request.request_id)
+            self._answers.pop(request.request_id, None)
+            self._end_if_idle()
+
+    async def count_tokens(self, request: GenerationRequest) -> int:
+        """The tokens of the prompt. The model is ready."""
+        return len(await asyncio.to_thread(self._encode, request))
+
+    def _end_if_idle(self) -> None:
+        if self.info.state == "draining" and not self._answers:
+            self._worker.stop()
+
+    def _prepare(self, request: GenerationRequest) -> Request:
+        """What the engine needs. Encoding a long prompt and rendering a template take time: not for the loop."""
+        assert self._ready is not None
+        token_ids = self._encode(request)
+        params = request.params
+        stop = params.stop if request.messages is None else params.stop + self._ready.tokenizer.stop
+        left = max(1, self._ready.context_length - len(token_ids))
+        return Request(
+            request.request_id,
+            token_ids,
+            SamplingParams(
+                temperature=params.temperature,
+                top_k=params.top_k,
+                top_p=params.top_p,
+                min_p=params.min_p,
+                max_tokens=left if params.max_tokens is None else params.max_tokens,
+                stop=stop,
+                seed=params.seed,
+            ),
+            request.fairness_key,
+            request.priority,
+        )
+
+    def _encode(self, request: GenerationRequest) -> tuple[int, ...]:
+        assert self._ready is not None
+        tokenizer = self._ready.tokenizer
+        if request.messages is not None:
+            messages = [{"role": message.role, "content": message.content} for message in request.messages]
+            try:
+                ids = tokenizer.encode_chat(messages)
+            except EngineError as error:
+                raise Unsupported(str(error)) from error
+        elif request.token_ids is not None:
+            ids = list(request.token_ids)
+        else:
+            ids = tokenizer.encode(request.prompt or "")
+            if tokenizer.add_bos and tokenizer.bos_id is not None:
+                ids.insert(0, tokenizer.bos_id)
+        return tuple(ids + tokenizer.encode(request.resume_text))
+
+    def _from_thread(self, report: Report) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(self._take, report)
+
+    def _take(self, report: Report) -> None:
+        """The one place where the engine's reports change anything."""
+        match report:
+            case Stepped(outputs, queued):
+                self._deal_out(outputs, queued)
+            case Loading(done, total):
+                self.done, self.total = done, total
+                self._become(replace(self.info, progress=done / total if total else 0.0))
+            case Ready(_, context_length):
+                self._ready = report
+                self._become(replace(self.info, state="ready", progress=None, context_length=context_length))
+            case Rejected(request_id, error):
+                if request_id in self._answers:
+                    self._answers[request_id].fail(_as_backend_error(error))
+            case Crashed(request_ids):
+                self._ready = None
+                for request_id in request_ids:
+                    if request_id in self._answers:
+                        self._answers[request_id].fail(BackendFailed(BROKEN))
+                self._become(replace(self.info, state="loading", progress=0.0))
+            case Failed(error):
+                self.ended = True
+                self._fail_all(ModelInvalid(str(error)))
+                self._become(replace(self.info, state="failed", progress=None, reason=str(error)))
+            case Ended():
+                self.ended = True
+                self._become(self.info)
+
+    def _deal_out(self, outputs: list[StepOutput], queued: dict[str, int]) -> None:
+        for request_id, place in queued.items():
+            if request_id in self._answers:
+                self._answers[request_id].wait_in_line(place)
+        for output in outputs:
+            if output.request_id in self._answers:
+                self._answers[output.request_id].take(output)
+
+    def _become(self, info: ModelInfo) -> None:
+        self.info = info
+        self._news.set()
+        self._news = asyncio.Event()
+        self._changed(self)
+
+    def _fail_all(self, error: BackendError) -> None:
+        for answer in self._answers.values():
+            answer.fail(error)
+
+
+def _as_backend_error(error: Exception) -> BackendError:
+    if isinstance(error, QueueFull):
+        return Overloaded("Engine overloaded.", retry_after=RETRY_AFTER)
+    if isinstance(error, PromptTooLong):
+        return ContextOverflow(str(error))
+    return Unsupported(str(error))

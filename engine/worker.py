@@ -1,0 +1,221 @@
+"""One thread that owns one engine for its whole life: it loads the model, steps it, and builds it anew if it breaks.
+
+Others speak to it through `submit`, `abort` and `stop`, which never wait; it speaks through `report`, which it
+calls on its own thread. Knows nothing of event loops.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.config import EngineConfig
+from engine.errors import EngineError, ModelLoadError
+from engine.output import StepOutput
+from engine.sampling_params import SamplingParams
+
+if TYPE_CHECKING:  # torch takes seconds to import: that happens on the thread
+    from engine.llm_engine import LLMEngine
+    from engine.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+CRASHES = 3  # so many within `CRASH_WINDOW` seconds, and the engine stays down
+CRASH_WINDOW = 60.0
+
+
+@dataclass(slots=True, frozen=True)
+class Request:
+    """What `submit` takes: the arguments of `LLMEngine.add_request`."""
+
+    request_id: str
+    token_ids: tuple[int, ...]
+    params: SamplingParams
+    fairness_key: str = ""
+    priority: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Loading:
+    """So many bytes of the model's file have been read."""
+
+    done: int
+    total: int
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Ready:
+    """The engine takes requests."""
+
+    tokenizer: Tokenizer
+    context_length: int
+
+
+@dataclass(slots=True, frozen=True)
+class Failed:
+    """There will be no engine: the last report."""
+
+    error: EngineError
+
+
+@dataclass(slots=True, frozen=True)
+class Stepped:
+    """What a step gave, and the places in the queue of those who wait, when they have changed."""
+
+    outputs: list[StepOutput]
+    queued: dict[str, int]
+
+
+@dataclass(slots=True, frozen=True)
+class Rejected:
+    """The engine does not take this request. `error` is an EngineError, or a ValueError for what no request may be."""
+
+    request_id: str
+    error: Exception
+
+
+@dataclass(slots=True, frozen=True)
+class Crashed:
+    """The engine broke while it ran these. It is being built anew, unless `Failed` follows."""
+
+    request_ids: list[str]
+
+
+@dataclass(slots=True, frozen=True)
+class Ended:
+    """The thread is done, as it was asked: the last report."""
+
+
+Report = Loading | Ready | Failed | Stepped | Rejected | Crashed | Ended
+
+
+class _Stopped(Exception):
+    """Raised inside the loading to end it."""
+
+
+class EngineWorker:
+    """Loads the model at `path` and answers requests with it until it is stopped."""
+
+    def __init__(self, path: Path, config: EngineConfig, report: Callable[[Report], None]) -> None:
+        self._path = path
+        self._config = config
+        self._report = report
+        self._commands: deque[Request | str] = deque()  # a text aborts the request of that id
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._queued: dict[str, int] = {}
+        self._crashes: deque[float] = deque(maxlen=CRASHES)
+        self._thread = threading.Thread(target=self._run, name=f"engine {path.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Answer `request`, after the loading if need be."""
+        self._command(request)
+
+    def abort(self, request_id: str) -> None:
+        """Forget a request before the next step."""
+        self._command(request_id)
+
+    def stop(self) -> None:
+        """End now, in the middle of loading or between two steps."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def join(self) -> None:
+        """Wait for the end."""
+        self._thread.join()
+
+    def _command(self, command: Request | str) -> None:
+        with self._wake:
+            self._commands.append(command)
+            self._wake.notify()
+
+    def _run(self) -> None:
+        last: Report = Ended()
+        try:
+            while not self._serve():
+                pass
+        except _Stopped:
+            pass
+        except EngineError as error:
+            log.warning("Model not available: %s", error)
+            last = Failed(error)
+        except Exception:
+            log.exception("The engine could not be built.")
+            last = Failed(ModelLoadError(f"{self._path.name} cannot be loaded. The log says why."))
+        self._report(last)
+
+    def _serve(self) -> bool:
+        """Build an engine and run it. False if it broke and is to be built anew."""
+        engine = self._load()
+        self._report(Ready(engine.tokenizer, engine.context_length))
+        try:
+            while self._wait_for_work(engine):
+                self._obey(engine)
+                if engine.has_work():
+                    self._report(Stepped(engine.step(), self._changed_places(engine)))
+        except Exception as error:
+            log.exception("The engine broke while answering.")
+            self._after_crash(engine, error)
+            return False
+        finally:
+            engine.tokenizer.close()
+        return True
+
+    def _load(self) -> LLMEngine:
+        from engine.llm_engine import LLMEngine
+
+        return LLMEngine.from_gguf(self._path, config=self._config, progress=self._loaded)
+
+    def _loaded(self, done: int, total: int) -> None:
+        if self._stopping:
+            raise _Stopped
+        self._report(Loading(done, total))
+
+    def _wait_for_work(self, engine: LLMEngine) -> bool:
+        """Sleep until there is something to do. False at the end."""
+        with self._wake:
+            while not (self._stopping or self._commands or engine.has_work()):
+                self._wake.wait()
+            return not self._stopping
+
+    def _obey(self, engine: LLMEngine) -> None:
+        while self._commands:
+            command = self._commands.popleft()
+            if isinstance(command, str):
+                engine.abort(command)
+            else:
+                self._add(engine, command)
+
+    def _add(self, engine: LLMEngine, request: Request) -> None:
+        try:
+            engine.add_request(
+                request.request_id,
+                request.token_ids,
+                request.params,
+                fairness_key=request.fairness_key,
+                priority=request.priority,
+            )
+        except (EngineError, ValueError) as error:
+            self._report(Rejected(request.request_id, error))
+
+    def _changed_places(self, engine: LLMEngine) -> dict[str, int]:
+        before, self._queued = self._queued, engine.queue_places()
+        return {name: place for name, place in self._queued.items() if before.get(name) != place}
+
+    def _after_crash(self, engine: LLMEngine, error: Exception) -> None:
+        self._report(Crashed(engine.request_ids()))
+        self._queued = {}
+        now = time.monotonic()
+        self._crashes.append(now)
+        if len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_WINDOW:
+            raise ModelLoadError(f"The engine broke {CRASHES} times within a minute and stays down.") from error
