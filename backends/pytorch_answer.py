@@ -43,11 +43,11 @@ class Answer:
         """It is this request's turn after `place - 1` others."""
         self._events.put_nowait(Progress("queued", position=place))
 
-    def take(self, output: StepOutput) -> None:
+    def take(self, output: StepOutput, step_started: float) -> None:
         """Turn what a step gave into events."""
         now = time.monotonic()
         if self._started is None:
-            self._started = now
+            self._started = step_started
         if output.prefilled != self._prefilled:
             self._prefilled = output.prefilled
             self._events.put_nowait(Progress("prefill", output.prefilled, output.prompt_tokens))

@@ -26,7 +26,6 @@ from backends.base import (
 from backends.pytorch_answer import Answer
 from engine.config import EngineConfig
 from engine.errors import EngineError, PromptTooLong, QueueFull
-from engine.output import StepOutput
 from engine.sampling_params import SamplingParams
 from engine.worker import Crashed, Ended, EngineWorker, Failed, Loading, Ready, Rejected, Report, Request, Stepped
 
@@ -150,8 +149,8 @@ class ServedModel:
     def _take(self, report: Report) -> None:
         """The one place where the engine's reports change anything."""
         match report:
-            case Stepped(outputs, queued):
-                self._deal_out(outputs, queued)
+            case Stepped():
+                self._deal_out(report)
             case Loading(done, total):
                 self.done, self.total = done, total
                 self._become(replace(self.info, progress=done / total if total else 0.0))
@@ -175,13 +174,13 @@ class ServedModel:
                 self.ended = True
                 self._become(self.info)
 
-    def _deal_out(self, outputs: list[StepOutput], queued: dict[str, int]) -> None:
-        for request_id, place in queued.items():
+    def _deal_out(self, step: Stepped) -> None:
+        for request_id, place in step.queued.items():
             if request_id in self._answers:
                 self._answers[request_id].wait_in_line(place)
-        for output in outputs:
+        for output in step.outputs:
             if output.request_id in self._answers:
-                self._answers[output.request_id].take(output)
+                self._answers[output.request_id].take(output, step.started)
 
     def _become(self, info: ModelInfo) -> None:
         self.info = info

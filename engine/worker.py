@@ -68,6 +68,7 @@ class Failed:
 class Stepped:
     """What a step gave, and the places in the queue of those who wait, when they have changed."""
 
+    started: float  # by the monotonic clock
     outputs: list[StepOutput]
     queued: dict[str, int]
 
@@ -162,7 +163,8 @@ class EngineWorker:
             while self._wait_for_work(engine):
                 self._obey(engine)
                 if engine.has_work():
-                    self._report(Stepped(engine.step(), self._changed_places(engine)))
+                    started = time.monotonic()
+                    self._report(Stepped(started, engine.step(), self._changed_places(engine)))
         except Exception as error:
             log.exception("The engine broke while answering.")
             self._after_crash(engine, error)

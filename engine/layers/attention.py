@@ -163,9 +163,7 @@ def _hidden(positions: Tensor, ordinals: Tensor, group: int) -> Tensor:
 
 def _fold(queries: Tensor, tiles: _Tiles, kv_heads: int) -> Tensor:
     """[tokens, heads, head_dim] -> [tiles, kv_heads, TILE * group, head_dim]: the heads of a group become rows."""
-    gathered = queries[tiles.rows].view(
-        len(tiles.rows), TILE, kv_heads, -1, queries.shape[2]
-    )  # [tiles, TILE, kv_heads, group, head_dim]
+    gathered = queries[tiles.rows].view(len(tiles.rows), TILE, kv_heads, -1, queries.shape[2])
     return gathered.transpose(1, 2).flatten(2, 3)
 
 

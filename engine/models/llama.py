@@ -89,7 +89,7 @@ class _Layer:
     def __init__(
         self, config: LlamaConfig, weights: Weights, prefix: str, numerics: Numerics, rotates_pairs: bool
     ) -> None:
-        self._heads = (config.heads, config.kv_heads, config.kv_heads)
+        self._heads = [config.heads, config.kv_heads, config.kv_heads]
         self._head_dim = config.head_dim
         self._attention_norm = _norm(config, weights, prefix + "attn_norm.weight", numerics)
         self._qkv = _qkv(config, weights, prefix, numerics, rotates_pairs)
