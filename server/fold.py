@@ -90,6 +90,7 @@ class Conversation:
         self.seq = 0
         self.nodes: dict[str, Node] = {}  # in the order they came
         self.queue: dict[str, QueuedPrompt] = {}
+        self.dropped: set[str] = set()  # messages that a notice said the model is no longer shown
         self._chosen: dict[str | None, str] = {}  # of each message's children, the one the person looks at
 
     def apply(self, event: AnyLogEvent) -> None:
@@ -142,6 +143,7 @@ class Conversation:
         """A notice hangs on the message it followed; it is no turn of the conversation, so it is never chosen."""
         identity = f"notice-{event.seq}"
         self.nodes[identity] = Node(identity, "notice", self.leaf(), GrowingText(event.message))
+        self.dropped.update(event.dropped or ())
 
     def _finish(self, event: AiEvent) -> None:
         node = self.nodes[event.id]

@@ -1,42 +1,33 @@
 """The hub: sessions, runs, and backends by name.
 
 `Hub.generate` is the one place where a backend is chosen, work is counted and timed, and failures become errors with a
-sentence for a person. A chat goes through a session (`ask`, `stop`), which the answer outlives any socket in; stateless
-calls iterate `generate` themselves, and their leaving cancels the work. Knows nothing of HTTP or sockets.
+sentence for a person. A chat goes through a session (`ask`, `stop`), and its answer outlives any socket; stateless
+calls iterate `generate` themselves, and their leaving cancels the work. Knows nothing of HTTP or of frames.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import structlog
 import uuid_utils
 
-from backends.base import (
-    Backend,
-    BackendError,
-    BackendUnreachable,
-    Done,
-    Event,
-    GenerationRequest,
-    Health,
-    Message,
-    Params,
-    TokenCount,
-)
+from backends.base import Backend, BackendError, BackendUnreachable, Done, Event, GenerationRequest, Health
+from server.catalogue import Catalogue
 from server.clock import Clock
 from server.commands import CommandRefused
 from server.connections import ConnectionManager
-from server.context import fit, turns
+from server.context import turns
 from server.models import Models
+from server.options import HubOptions
+from server.prompting import Question, prepare
 from server.protocol import (
     Ack,
-    ChatParams,
     ClientMessage,
     ModelsMessage,
     NoticeEvent,
@@ -45,30 +36,15 @@ from server.protocol import (
     UserCommand,
 )
 from server.run import Prompt, Run
-from server.session import Limits, Session
+from server.session import Session
 from server.sessions import Sessions
 from server.turns import Answering, Turns
 
 START_GRACE_S = 0.3
 CLOSE_GRACE_S = 5.0
+RESTARTING = 1012
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, frozen=True)
-class HubOptions:
-    """The settings the hub goes by, named as in `.env`. `expected_models`: the model that a backend should have."""
-
-    max_tokens: int = 200
-    system_prompt: str = ""
-    stream_flush_ms: int = 40
-    detach_timeout_s: float = 600
-    window_events: int = 10_000
-    window_bytes: int = 4 * 1024 * 1024
-    window_s: float = 300
-    subscriber_bytes: int = 256 * 1024
-    max_message_chars: int = 32_000
-    expected_models: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,27 +72,27 @@ class Hub:
         self.clock = clock or Clock()
         self.backends = tuple(backends)
         self.connections = ConnectionManager()
+        self.sessions = Sessions(self.options.limits, self.options.window_s, self.clock, self._forgotten)
         self.active = 0  # requests that are being answered
-        limits = Limits(self.options.window_events, self.options.window_bytes, self.options.subscriber_bytes)
-        self.sessions = Sessions(limits, self.options.window_s, self.clock, self._forgotten)
-        self._catalogue = Models(backends, self.clock, self.connections.broadcast, self.options.expected_models)
+        self._catalogue = Catalogue(self.backends, self.options.expected_models)
+        self._models = Models(self._catalogue, self.clock, self.connections.broadcast)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
         self._answering = Answering(
             events=self._events,
             model=self._catalogue.full_name,
-            began=self._run_began,
-            idle=self._rest,
+            began=self._began,
+            rest=self._rest,
             flush_s=self.options.stream_flush_ms / 1000,
             detach_timeout_s=self.options.detach_timeout_s,
         )
 
     async def start(self) -> None:
-        """Start the backends and ask for their models, behind everything else; fast ones have answered on return."""
+        """Start the backends and ask for their models, behind everything else; quick ones have answered on return."""
         for backend in self.backends:
             await backend.start()
-        await self._catalogue.start(START_GRACE_S)
+        await self._models.start(START_GRACE_S)
 
     async def close(self) -> None:
         """End every answer with what came of it, close every socket, and give the backends back."""
@@ -124,20 +100,20 @@ class Hub:
             turns_.close()
         if self._runs:
             await asyncio.wait(self._runs, timeout=CLOSE_GRACE_S)
-        await self.connections.close_all(1012)
+        await self.connections.close_all(RESTARTING)
         self.sessions.close()
-        await self._catalogue.close()
+        await self._models.close()
         for backend in self.backends:
             await backend.close()
 
-    # Sessions
+    # Conversations
 
     def open(self, session_id: str | None = None) -> Session:
         """The session of that id; a new one, with an id of its own, when nobody knows it."""
         session = self.get(session_id) if session_id else None
         if session is None:
             session = self.sessions.create()
-            session.watched = lambda: self._attend(session)
+            session.watched = self._attend
         return session
 
     def get(self, session_id: str) -> Session | None:
@@ -148,10 +124,10 @@ class Hub:
         receipts = self._turns_of(session).receipts
         if (done := receipts.find(command.cmd_id)) is not None:
             return done
-        message_id, seq = self._do(session, command)
+        identity, seq = self._do(session, command)
         if command.cmd_id is None:
             return None
-        ack = Ack(cmd_id=command.cmd_id, id=message_id, seq=seq)
+        ack = Ack(cmd_id=command.cmd_id, id=identity, seq=seq)
         receipts.keep(ack)
         return ack
 
@@ -159,9 +135,9 @@ class Hub:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
         if not command.message.strip():
             raise CommandRefused("bad_message", "message: There is nothing in it.")
-        most = self.options.max_message_chars
-        if len(command.message) > most:
-            raise CommandRefused("message_too_long", f"The message has more than {most} characters.")
+        if len(command.message) > self.options.max_message_chars:
+            most = f"{self.options.max_message_chars:,}"
+            raise CommandRefused("message_too_long", f"The message is longer than {most} characters.")
         parent = session.state.nodes.get(command.parent_id) if command.parent_id else None
         if command.parent_id and (parent is None or parent.role != "ai"):
             raise CommandRefused("not_found", "There is no answer of that id to follow.")
@@ -198,7 +174,7 @@ class Hub:
 
     async def load_model(self, name: str) -> str:
         """Make a model current, loading or fetching it first. Gives its full name. Raises BackendError."""
-        return await self._catalogue.load(name)
+        return await self._models.load(name)
 
     async def health(self) -> Health:
         """Whether any backend can answer, as last heard."""
@@ -216,7 +192,7 @@ class Hub:
         outcome = "cancelled"
         self.active += 1
         try:
-            backend, info = await self._catalogue.resolve(request.model)
+            backend, info = await self._models.resolve(request.model)
             async with aclosing(backend.generate(replace(request, model=info.name))) as events:
                 async for event in events:
                     outcome = event.finish_reason if isinstance(event, Done) else outcome
@@ -224,7 +200,7 @@ class Hub:
         except BackendError as error:
             outcome = error.code
             if isinstance(error, BackendUnreachable):
-                self._catalogue.probe()
+                self._models.probe()
             raise
         except Exception as error:
             outcome = "internal"
@@ -232,54 +208,29 @@ class Hub:
             raise InternalError("Something went wrong in the server. Its log says what.") from error
         finally:
             self.active -= 1
-            log.info(
-                "answered", request=request.request_id, outcome=outcome, seconds=round(time.monotonic() - began, 3)
-            )
+            seconds = round(time.monotonic() - began, 3)
+            log.info("answered", request=request.request_id, outcome=outcome, seconds=seconds)
 
     async def _events(self, run: Run) -> AsyncGenerator[Event, None]:
-        """The events of a chat's answer: `generate` over what the conversation has come to."""
-        request = await self._request(run)
-        async with aclosing(self.generate(request)) as events:
+        """The events of a chat's answer: `generate`, over what the conversation has come to."""
+        backend, info = await self._models.resolve(run.prompt.model or "")
+        state = run.session.state
+        history = turns(state.path(state.nodes[run.prompt.id].parent_id))
+        prompt = run.prompt
+        question = Question(run.id, history, prompt.message, prompt.params, prompt.think, run.session.id)
+        prepared = await prepare(question, backend, info, self.options)
+        run.prepared(prepared.request.model, prepared.params, prepared.prompt_tokens)
+        if dropped := [identity for identity in prepared.dropped if identity not in state.dropped]:
+            text = "This conversation is longer than the model can read. Its oldest turns are left out."
+            run.session.publish(NoticeEvent(message=text, dropped=dropped))
+        async with aclosing(self.generate(prepared.request)) as events:
             async for event in events:
                 yield event
-
-    async def _request(self, run: Run) -> GenerationRequest:
-        prompt, state = run.prompt, run.session.state
-        backend, info = await self._catalogue.resolve(prompt.model or "")
-        params = _params(prompt.params, self.options.max_tokens)
-        system = self.options.system_prompt
-        if prompt.params is not None and prompt.params.system is not None:
-            system = prompt.params.system
-        request = GenerationRequest(
-            request_id=run.id,
-            model=f"{backend.name}/{info.name}",
-            params=params,
-            think=prompt.think,
-            fairness_key=run.session.id,
-        )
-
-        async def count(messages: tuple[Message, ...]) -> TokenCount:
-            return await backend.count_tokens(replace(request, model=info.name, messages=messages))
-
-        question = state.nodes[prompt.id]
-        room = None
-        if info.context_length is not None:
-            room = info.context_length - min(params.max_tokens or 0, info.context_length // 2)
-        context = await fit(system, turns(state.path(question.parent_id)), prompt.message, room, count)
-        run.params = _chat_params(params, prompt.params)
-        run.prompt_tokens = context.count.n if context.count else 0
-        if context.dropped:
-            run.session.publish(
-                NoticeEvent(
-                    message="The conversation is longer than this model can read: its oldest turns are left out.",
-                    dropped=list(context.dropped),
-                )
-            )
-        return replace(request, messages=context.messages)
 
     # Bookkeeping
 
     def _do(self, session: Session, command: ClientMessage) -> tuple[str | None, int | None]:
+        """Do a command. Gives the id that it was about or made, and the `seq` it led to."""
         match command:
             case UserCommand():
                 accepted = self.ask(session, command)
@@ -299,7 +250,7 @@ class Hub:
             self._turns[session.id] = Turns(session, self._answering, self.clock)
         return self._turns[session.id]
 
-    def _run_began(self, run: Run) -> None:
+    def _began(self, run: Run) -> None:
         assert run.task is not None
         self.sessions.use(run.session)
         self._runs.add(run.task)
@@ -307,43 +258,19 @@ class Hub:
 
     def _attend(self, session: Session) -> None:
         """The first subscriber of `session` has come, or the last one has gone."""
+        (self._watched.add if session.subscribers else self._watched.discard)(session.id)
+        self._models.watch(bool(self._watched))
         if session.subscribers:
             self.sessions.use(session)
-            self._watched.add(session.id)
-        else:
-            self._watched.discard(session.id)
-        self._catalogue.watch(bool(self._watched))
         if session.id in self._turns:
             self._turns[session.id].attend()
         self._rest(session)
 
     def _rest(self, session: Session) -> None:
+        """Let `session` be forgotten in time, unless somebody watches it or an answer runs."""
         turns_ = self._turns.get(session.id)
         if not session.subscribers and (turns_ is None or turns_.run is None):
             self.sessions.rest(session)
 
     def _forgotten(self, session: Session) -> None:
         self._turns.pop(session.id, None)
-
-
-def _params(asked: ChatParams | None, max_tokens: int) -> Params:
-    """The chat's defaults, and in their place what was asked for."""
-    given = asked.model_dump(exclude_none=True, exclude={"system"}) if asked is not None else {}
-    if "stop" in given:
-        given["stop"] = tuple(given["stop"])
-    return Params(**{"max_tokens": max_tokens, **given})
-
-
-def _chat_params(params: Params, asked: ChatParams | None) -> ChatParams:
-    """The parameters that were used, for the record."""
-    return ChatParams(
-        temperature=params.temperature,
-        top_p=params.top_p,
-        top_k=params.top_k,
-        min_p=params.min_p,
-        max_tokens=params.max_tokens,
-        stop=list(params.stop) or None,
-        seed=params.seed,
-        system=asked.system if asked is not None else None,
-        diffusion=params.diffusion,
-    )

@@ -1,19 +1,15 @@
-"""The models of all backends, as they were last heard of, and the one that is current.
+"""Keeps the catalogue of models true: asks the backends behind everything else, hears their notices, loads models.
 
-Owns names (`backend/name`), the cached lists, the probes behind them and the loading of a model. Everything that reads
-answers from the cache at once; only probes and loads wait for a backend. Knows nothing of sessions or sockets: what
-changes is told through a callback.
-
-A backend that cannot be reached stays in the list: its models as last known, or, when none were ever known, the one
-that is expected there (`expected`), or else an entry that carries the backend's own name.
+Only what is awaited here waits for a backend. Knows nothing of sessions or sockets: what changes is told to a callback.
+Backends are asked at the start, when one says that its models changed, and every ten seconds while somebody watches or
+a backend is out of reach; otherwise nothing runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -21,148 +17,168 @@ from backends.base import (
     Backend,
     BackendError,
     BackendFailed,
-    BackendUnreachable,
-    Health,
     Loading,
     ModelInfo,
     ModelNotFound,
+    ModelsChanged,
     Notice,
 )
+from server.catalogue import Catalogue, Shelf
 from server.clock import Clock, Timer
-from server.protocol import LoadingMessage, ModelEntry, ModelsMessage
+from server.protocol import LoadingMessage, ModelsMessage
 
 PROBE_EVERY_S = 10.0
 PROBE_TIMEOUT_S = 5.0
-USABLE = ("ready", "available")
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, eq=False)
-class Shelf:
-    """One backend's models as it last told them. `reason` says why it cannot be asked, if so."""
-
-    backend: Backend
-    models: tuple[ModelInfo, ...] = ()
-    reason: str | None = None
-    probe: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    def find(self, model: str) -> ModelInfo | None:
-        return next((info for info in self.models if info.name == model), None)
-
-
 class Models:
-    """Every backend's models by name, in the order the backends are preferred."""
+    """The probes behind `catalogue`, and the loading of models."""
 
     def __init__(
-        self,
-        backends: Sequence[Backend],
-        clock: Clock,
-        tell: Callable[[ModelsMessage | LoadingMessage], None],
-        expected: Mapping[str, str] | None = None,
+        self, catalogue: Catalogue, clock: Clock, tell: Callable[[ModelsMessage | LoadingMessage], None]
     ) -> None:
-        self.current = ""
-        self.watched = False  # whether somebody looks at the list
-        self._shelves = {backend.name: Shelf(backend) for backend in backends}
+        self.catalogue = catalogue
         self._clock = clock
         self._tell = tell
-        self._expected = expected or {}
-        self._chosen = False
-        self._loading = asyncio.Lock()
+        self._told = catalogue.message()
+        self._watched = False
+        self._probes: dict[str, _Probe] = {}
         self._timer: Timer | None = None
-        self._told = self.message()
-        for backend in backends:
-            backend.notify = self._listener(backend)
-
-    # Reading
-
-    def message(self) -> ModelsMessage:
-        """The list as the page shows it."""
-        return ModelsMessage(
-            current=self.current, models=[entry for shelf in self._all() for entry in self._list(shelf)]
-        )
-
-    def health(self) -> Health:
-        """Whether any backend can answer, and each one's state, as last heard."""
-        entries = self.message().models
-        ok = any(entry.state in USABLE for entry in entries)
-        reasons = [entry.reason for entry in entries if entry.reason]
-        details = {
-            shelf.backend.name: {"ok": any(info.state in USABLE for info in shelf.models) and shelf.reason is None}
-            | ({"reason": shelf.reason} if shelf.reason else {})
-            for shelf in self._all()
-        }
-        return Health(ok, None if ok else (reasons[0] if reasons else "No model is ready yet."), {"backends": details})
-
-    def find(self, name: str) -> tuple[Backend, ModelInfo] | None:
-        """The model of that name: `backend/name`, or a bare name, which is the first backend's that has it."""
-        for shelf, model in self._meanings(name):
-            if (info := shelf.find(model)) is not None:
-                return shelf.backend, info
-        return None
-
-    def full_name(self, name: str | None) -> str:
-        """`backend/name` of a model that is asked for; without a name, the current one. An unknown name stays."""
-        found = self.find(name or self.current)
-        return f"{found[0].name}/{found[1].name}" if found else name or self.current
-
-    async def resolve(self, name: str) -> tuple[Backend, ModelInfo]:
-        """Like `find`, after asking the backends once more when the name is not known. Raises a BackendError."""
-        if (found := self.find(name or self.current)) is None:
-            await self.refresh()
-            found = self.find(name or self.current)
-        if found is None:
-            raise self._missing(name)
-        return found
-
-    # Probing
+        self._loading = asyncio.Lock()
+        for shelf in catalogue.shelves.values():
+            self._probes[shelf.backend.name] = _Probe(shelf, self._changed)
+            shelf.backend.notify = self._listener(shelf.backend)
 
     async def start(self, grace_s: float) -> None:
         """Ask every backend, and give the quick ones time to answer."""
         self.probe()
-        probes = [shelf.probe for shelf in self._all() if shelf.probe is not None]
-        if probes:
-            await asyncio.wait(probes, timeout=grace_s)
-
-    def probe(self) -> None:
-        """Ask every backend for its models, behind everything else, and go on asking while that has a use."""
-        for shelf in self._all():
-            self._ask_again(shelf)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.call_later(PROBE_EVERY_S, self._due)
-
-    async def refresh(self, backend: Backend | None = None) -> None:
-        """Ask `backend`, or all of them, and wait for the answers."""
-        shelves = self._all() if backend is None else [self._shelves[backend.name]]
-        if shelves:
-            await asyncio.wait([self._ask_again(shelf) for shelf in shelves])
+        if self._probes:
+            await asyncio.wait([probe.ask() for probe in self._probes.values()], timeout=grace_s)
 
     async def close(self) -> None:
         """Ask no more."""
         if self._timer is not None:
             self._timer.cancel()
-        for shelf in self._all():
-            if shelf.probe is not None:
-                shelf.probe.cancel()
+        for probe in self._probes.values():
+            await probe.close()
 
     def watch(self, watched: bool) -> None:
-        """Somebody looks at the list now, or nobody does any more."""
-        self.watched = watched
+        """Somebody looks at the list from now on, or nobody does any more."""
+        self._watched = watched
         if watched and self._timer is None:
             self.probe()
 
+    def probe(self) -> None:
+        """Ask every backend now, behind everything else, and go on asking while that has a use."""
+        for probe in self._probes.values():
+            probe.ask()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(PROBE_EVERY_S, self._due)
+
+    async def resolve(self, name: str) -> tuple[Backend, ModelInfo]:
+        """Whose model that is, asking the backends once more when it is not known. Raises a BackendError.
+
+        An empty name stands for the current model.
+        """
+        found = self.catalogue.find(name or self.catalogue.current)
+        if found is None and self._probes:
+            await asyncio.wait([probe.ask(again=True) for probe in self._probes.values()])
+            found = self.catalogue.find(name or self.catalogue.current)
+        if found is None:
+            raise self.catalogue.missing(name)
+        return found
+
+    async def load(self, name: str) -> str:
+        """Make a model current once it is ready to answer. One at a time; when that fails, the former one stays.
+
+        It need not be listed: the first backend that can fetch it may. Gives its full name. Raises a BackendError.
+        """
+        async with self._loading:
+            missing = self.catalogue.missing(name)
+            found = self.catalogue.find(name)
+            meanings = [(shelf.backend, model) for shelf, model in self.catalogue.meanings(name)]
+            for backend, model in [(found[0], found[1].name)] if found else meanings:
+                try:
+                    await self._load(backend, model)
+                except ModelNotFound as error:
+                    missing = error
+                    continue
+                self.catalogue.chosen = f"{backend.name}/{model}"
+                await asyncio.wait([self._probes[backend.name].ask(again=True)])
+                return self.catalogue.chosen
+            raise missing
+
+    async def _load(self, backend: Backend, model: str) -> None:
+        try:
+            async with aclosing(backend.load(model)) as steps:
+                await self._show(backend, steps)
+        except BackendError:
+            raise
+        except Exception as error:
+            log.exception("a model could not be loaded", backend=backend.name, model=model)
+            raise BackendFailed("The model could not be loaded. The server's log says why.") from error
+
+    async def _show(self, backend: Backend, steps: AsyncGenerator[Loading, None]) -> None:
+        async for step in steps:
+            self._tell(_loading_message(backend, step))
+
     def _due(self) -> None:
         self._timer = None
-        if self.watched or any(shelf.reason for shelf in self._all()):
+        if self._watched or any(shelf.reason for shelf in self.catalogue.shelves.values()):
             self.probe()
 
-    def _ask_again(self, shelf: Shelf) -> asyncio.Task[None]:
-        if shelf.probe is None or shelf.probe.done():
-            shelf.probe = asyncio.get_running_loop().create_task(self._ask(shelf))
-        return shelf.probe
+    def _listener(self, backend: Backend) -> Callable[[Notice], None]:
+        def listen(notice: Notice) -> None:
+            match notice:
+                case ModelsChanged():
+                    self._probes[backend.name].ask(again=True)
+                case Loading():
+                    self._tell(_loading_message(backend, notice))
 
-    async def _ask(self, shelf: Shelf) -> None:
+        return listen
+
+    def _changed(self) -> None:
+        message = self.catalogue.message()
+        if message != self._told:
+            self._told = message
+            self._tell(message)
+
+
+class _Probe:
+    """Asks one backend for its models, once at a time, and puts the answer on its shelf."""
+
+    def __init__(self, shelf: Shelf, changed: Callable[[], None]) -> None:
+        self._shelf = shelf
+        self._changed = changed
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def ask(self, *, again: bool = False) -> asyncio.Task[None]:
+        """Ask, unless it is being asked. `again`: what it is saying now may be out of date, so ask once more then."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        else:
+            self._again = self._again or again
+        return self._task
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            self._again = False
+            await self._ask()
+            self._changed()
+            if not self._again:
+                return
+
+    async def _ask(self) -> None:
+        shelf = self._shelf
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 shelf.models = tuple(await shelf.backend.list_models())
@@ -174,115 +190,7 @@ class Models:
         except Exception:
             log.exception("a backend failed to list its models", backend=shelf.backend.name)
             shelf.reason = "It failed when it was asked for its models."
-        self._changed()
-
-    def _listener(self, backend: Backend) -> Callable[[Notice], None]:
-        def listen(notice: Notice) -> None:
-            if isinstance(notice, Loading):
-                self._tell(_loading_message(backend, notice))
-            else:
-                self._ask_again(self._shelves[backend.name])
-
-        return listen
-
-    def _changed(self) -> None:
-        """Choose what is current, unless a person did, and tell when anything is not as it was told."""
-        if not self._chosen:
-            self.current = self._best()
-        message = self.message()
-        if message != self._told:
-            self._told = message
-            self._tell(message)
-
-    def _best(self) -> str:
-        """The first model that can answer, else the first that will soon, else the first there is."""
-        entries = self.message().models
-        for states in (USABLE, ("loading",), ("draining", "failed", "unreachable")):
-            for entry in entries:
-                if entry.state in states:
-                    return entry.name
-        return ""
-
-    # Loading
-
-    async def load(self, name: str) -> str:
-        """Make a model current once it is ready to answer. One at a time; when it fails, the current one stays.
-
-        Gives its full name. Raises a BackendError.
-        """
-        async with self._loading:
-            full_name = await self._load(name)
-            self.current, self._chosen = full_name, True
-            await self.refresh(self._shelves[full_name.partition("/")[0]].backend)
-            return full_name
-
-    async def _load(self, name: str) -> str:
-        """Let the first backend that can have the model load it. It need not be listed: a backend may fetch it."""
-        missing: BackendError = self._missing(name)
-        found = self.find(name)
-        meanings = (
-            [(found[0], found[1].name)] if found else [(shelf.backend, model) for shelf, model in self._meanings(name)]
-        )
-        for backend, model in meanings:
-            try:
-                async with aclosing(backend.load(model)) as steps:
-                    async for step in steps:
-                        self._tell(_loading_message(backend, step))
-                return f"{backend.name}/{model}"
-            except ModelNotFound as error:
-                missing = error
-            except BackendError:
-                raise
-            except Exception as error:
-                log.exception("a model could not be loaded", backend=backend.name, model=model)
-                raise BackendFailed("The model could not be loaded. The server's log says why.") from error
-        raise missing
-
-    # Names
-
-    def _all(self) -> list[Shelf]:
-        return list(self._shelves.values())
-
-    def _meanings(self, name: str) -> Iterable[tuple[Shelf, str]]:
-        """What a name can mean: a backend's model by its full name, or any backend's by its bare one."""
-        prefix, slash, rest = name.partition("/")
-        if slash and prefix in self._shelves:
-            yield self._shelves[prefix], rest
-        for shelf in self._all():
-            yield shelf, name
-
-    def _list(self, shelf: Shelf) -> list[ModelEntry]:
-        name = shelf.backend.name
-        if shelf.reason is None:
-            return [_entry(name, info) for info in shelf.models]
-        known = shelf.models or (ModelInfo(self._expected.get(name) or name),)
-        return [_entry(name, info, shelf.reason) for info in known]
-
-    def _missing(self, name: str) -> BackendError:
-        shelf = self._shelves.get(name.partition("/")[0])
-        if shelf is not None and shelf.reason:
-            return BackendUnreachable(shelf.reason)
-        if name:
-            return ModelNotFound(f"There is no model {name[:80]} here. Pick one from the list.")
-        return BackendUnreachable(f"No model can answer. {self.health().reason}")
 
 
-def _entry(backend: str, info: ModelInfo, unreachable: str | None = None) -> ModelEntry:
-    return ModelEntry(
-        name=f"{backend}/{info.name}",
-        backend=backend,
-        kind=info.kind,
-        state="unreachable" if unreachable else info.state,
-        reason=unreachable or info.reason,
-        progress=info.progress,
-        size=info.size,
-        quantization=info.quantization,
-        context_length=info.context_length,
-        capabilities=list(info.capabilities),
-    )
-
-
-def _loading_message(backend: Backend, loading: Loading) -> LoadingMessage:
-    return LoadingMessage(
-        model=f"{backend.name}/{loading.model}", message=loading.message, done=loading.done, total=loading.total
-    )
+def _loading_message(backend: Backend, step: Loading) -> LoadingMessage:
+    return LoadingMessage(model=f"{backend.name}/{step.model}", message=step.message, done=step.done, total=step.total)

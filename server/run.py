@@ -63,7 +63,7 @@ class Prompt:
 
 
 class Run:
-    """The answer to one prompt. `params` and `prompt_tokens` are filled in once they are known."""
+    """The answer to one prompt."""
 
     def __init__(
         self, prompt: Prompt, model: str, session: Session, clock: Clock, flush_s: float, ended: Callable[[], None]
@@ -72,13 +72,13 @@ class Run:
         self.prompt = prompt
         self.model = model
         self.session = session
-        self.params: ChatParams | None = None
-        self.prompt_tokens = 0
+        self.params: ChatParams | None = None  # until it is prepared
         self.task: asyncio.Task[None] | None = None
         self.over = False
         self._clock = clock
         self._ended = ended
         self._text = Coalescer(self._publish_delta, clock, flush_s)
+        self._prompt_tokens = 0
         self._tokens = 0
         self._began = clock.now()
         self._first_at: float | None = None
@@ -96,6 +96,10 @@ class Run:
         self._ticker = self._clock.call_later(PROGRESS_EVERY_S, self._tick)
         self.task = asyncio.get_running_loop().create_task(self._follow(events(self)), name=f"run {self.id}")
         return seq
+
+    def prepared(self, model: str, params: ChatParams, prompt_tokens: int) -> None:
+        """The request is made: this is what it goes to, and with what."""
+        self.model, self.params, self._prompt_tokens = model, params, prompt_tokens
 
     def end(self, reason: FinishReason) -> None:
         """End the answer now: what came of it stays, and the backend's work is cancelled."""
@@ -181,7 +185,7 @@ class Run:
         self.session.settle(self.id)
 
     def _usage(self) -> Usage:
-        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self._tokens)
+        return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens)
 
     def _timings(self, told: Timings, tokens: int) -> TimingInfo:
         """What the backend measured; where it did not, what was seen here."""

@@ -51,7 +51,7 @@ class Session:
         self.state = Conversation()
         self.bytes = 0  # of all frames ever published
         self.active_at = clock.now()  # when something was last sent to the subscribers
-        self.watched: Callable[[], None] = lambda: None  # called when the first subscriber comes and the last one goes
+        self.watched: Callable[[Session], None] = lambda _: None  # the first subscriber has come, or the last has gone
         self._clock = clock
         self._window: deque[Entry] = deque()
         self._window_bytes = 0
@@ -115,7 +115,7 @@ class Session:
             subscriber.transient(key, frame)
         self._subscribers[subscriber] = None
         if len(self._subscribers) == 1:
-            self.watched()
+            self.watched(self)
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -123,7 +123,7 @@ class Session:
         if subscriber in self._subscribers:
             del self._subscribers[subscriber]
             if not self._subscribers:
-                self.watched()
+                self.watched(self)
 
     def reaches(self, after: int) -> bool:
         """Whether the window still holds everything that followed event `after`."""

@@ -25,7 +25,7 @@ class Answering:
     events: Callable[[Run], AsyncGenerator[Event, None]]
     model: Callable[[str | None], str]  # the full name of the model that is asked for
     began: Callable[[Run], None]
-    idle: Callable[[Session], None]
+    rest: Callable[[Session], None]  # no answer runs there any more
     flush_s: float
     detach_timeout_s: float
 
@@ -111,7 +111,7 @@ class Turns:
         if not self.busy:
             self._cancel_detach()
         if self.run is None:
-            self._answering.idle(self.session)
+            self._answering.rest(self.session)
 
     def _next(self) -> None:
         if self.run is None and self._waiting and not self._abandoned:

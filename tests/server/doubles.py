@@ -197,3 +197,10 @@ async def turn_over(times: int = 20) -> None:
     """Let every task that can run do so."""
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something is so that nobody announces. Fails when it never is."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)

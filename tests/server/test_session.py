@@ -247,7 +247,7 @@ def test_replies_go_to_one_reader_in_order_and_hold_up_whoever_gives_too_many():
 def test_a_session_tells_when_the_first_reader_comes_and_when_the_last_one_goes():
     session = make()
     counts = []
-    session.watched = lambda: counts.append(session.subscribers)
+    session.watched = lambda _: counts.append(session.subscribers)
     first, second = session.subscribe(), session.subscribe()
     first.close()
     first.close()

@@ -1,0 +1,528 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from backends.base import Done, Progress
+from backends.echo import EchoBackend
+from server.options import HubOptions
+from server.protocol import NoticeEvent
+from tests.server.doubles import PATIENCE_S, Client, ManualClock, Puppet, eventually, turn_over
+from tests.server.serving import joined, serving
+
+WORDS = " ".join(f"word{number}" for number in range(60))
+
+
+def say(message: str, cmd_id: str | None = None, **more: object) -> str:
+    return json.dumps({"type": "user", "message": message, "cmd_id": cmd_id or message[:20], **more})
+
+
+# The oldest client
+
+
+def test_a_client_that_knows_only_messages_gets_system_user_typing_and_ai():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), connect(url) as socket:
+            seen = []
+            await socket.send('{"message":"What is Python?"}')
+            while "ai" not in [kind for kind, _ in seen]:
+                frame = json.loads(await socket.recv())
+                if frame["type"] in ("system", "user", "typing", "ai"):
+                    seen.append((frame["type"], frame["message"]))
+            assert seen == [
+                ("system", "Connected to chat server..."),
+                ("user", "What is Python?"),
+                ("typing", "AI is typing..."),
+                ("ai", "What is Python?"),
+            ]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("blank", ['{"message":""}', '{"message":" \\n "}', '{"type":"user","message":""}'])
+def test_a_blank_message_without_an_id_is_passed_over(blank: str):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), joined(url) as client:
+            await client.send(blank)
+            await client.send('{"type":"ping"}')
+            await client.until("pong")
+            assert client.types() == ["system", "pong"]
+            assert hub.open(client.session).head == 0
+
+    asyncio.run(scenario())
+
+
+# Commands
+
+
+def test_a_typed_command_is_acknowledged_with_the_ids_it_led_to():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(url) as client:
+            await client.send(say("Hi", "c1"))
+            ack = await client.until("ack")
+            user = await client.until("user")
+            assert ack == {"type": "ack", "cmd_id": "c1", "id": user["id"], "seq": 1, "duplicate": False}
+            assert user["cmd_id"] == "c1"
+            answer = await client.until("ai")
+            assert (answer["id"], answer["parent_id"]) == (user["run"], user["id"])
+            assert answer["model"] == "echo/echo"
+
+    asyncio.run(scenario())
+
+
+def test_a_command_sent_five_times_on_three_sockets_is_done_once():
+    async def scenario() -> None:
+        async with (
+            serving([EchoBackend()]) as (_, url),
+            joined(url) as one,
+            joined(url, one) as two,
+            joined(url, one) as three,
+        ):
+            for client in (one, one, two, three, three):
+                await client.send(say("Once", "same"))
+            acks = [await client.until("ack") for client in (one, one, two, three, three)]
+            assert len({ack["id"] for ack in acks}) == 1
+            assert sorted(ack["duplicate"] for ack in acks) == [False, True, True, True, True]
+            for client in (one, two, three):
+                if "ai" not in client.types():
+                    await client.until("ai")
+                assert client.types().count("user") == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["regenerate", "continue", "select", "remove"])
+def test_a_command_of_a_later_version_is_refused_by_name(kind: str):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(url) as client:
+            await client.send(json.dumps({"type": kind, "id": "x", "cmd_id": "c"}))
+            error = await client.until("error")
+            assert (error["code"], error["cmd_id"]) == ("unsupported", "c")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("{", "bad_json"),
+        ("[]", "bad_message"),
+        ("null", "bad_message"),
+        ('{"type":"dance"}', "unknown_type"),
+        ('{"type":"user"}', "bad_message"),
+        ('{"message":7}', "bad_message"),
+        ('{"message":"x","params":{"temperature":1e400}}', "bad_json"),
+        ('{"message":"x","params":{"temperature":NaN}}', "bad_json"),
+        ("[" * 10_000, "bad_json"),
+        ('{"type":"user","message":"  ","cmd_id":"c"}', "bad_message"),
+        ('{"type":"user","message":"' + "x" * 101 + '","cmd_id":"c"}', "message_too_long"),
+        ('{"type":"user","message":"x","cmd_id":"c","parent_id":"nobody"}', "not_found"),
+        ('{"type":"stop","id":"nobody","cmd_id":"c"}', "not_found"),
+        (b"\x00\x01", "bad_message"),
+    ],
+)
+def test_a_bad_frame_is_answered_and_the_socket_stays_open(frame: str | bytes, code: str):
+    async def scenario() -> None:
+        options = HubOptions(max_message_chars=100)
+        async with serving([EchoBackend()], options) as (_, url), joined(url) as client:
+            await client.socket.send(frame)
+            error = await client.until("error")
+            assert error["code"] == code
+            assert error["message"]
+            assert "seq" not in error
+            await client.send('{"type":"ping","cmd_id":"p"}')
+            assert (await client.until("pong"))["cmd_id"] == "p"
+
+    asyncio.run(scenario())
+
+
+def test_twenty_bad_frames_in_a_row_close_the_socket_and_a_good_one_between_does_not():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(url) as client:
+            for _ in range(19):
+                await client.send("{")
+            await client.send('{"type":"ping"}')
+            await client.until("pong")
+            for _ in range(20):
+                await client.send("{")
+            assert await client.until_closed() == 4400
+            assert client.types().count("error") >= 19
+
+    asyncio.run(scenario())
+
+
+def test_a_flood_is_first_refused_and_then_closed():
+    async def scenario() -> None:
+        async with serving([EchoBackend()], clock=ManualClock()) as (_, url), joined(url) as client:
+            for _ in range(90):
+                await client.send('{"type":"ping"}')
+            assert await client.until_closed() == 4429
+            assert client.socket.close_reason == "retry_after=5"
+            refused = [frame for frame in client.frames if frame["type"] == "error"]
+            assert {frame["code"] for frame in refused} == {"rate_limited"}
+            assert float(str(refused[0]["retry_after"])) > 0
+
+    asyncio.run(scenario())
+
+
+# Coming and going
+
+
+def test_a_socket_cut_after_every_frame_leads_to_the_same_text_and_nothing_twice():
+    async def scenario() -> None:
+        backend = Puppet()
+        async with serving([backend]) as (hub, url):
+            client = Client()
+            async with joined(url) as first:
+                await first.send(say("Go"))
+                await first.until("typing")
+                client = first
+            seqs = client.seqs()
+            for number in range(30):
+                backend.say(f"line {number}\n")
+                if number == 29:
+                    backend.say(Done("stop"))
+                async with joined(url, client) as again:
+                    assert again.frames[0]["recovered"] is True
+                    await again.until("delta")
+                    seqs += again.seqs()
+                    client = again
+            async with joined(url, client) as last:
+                await last.until("ai")
+                assert last.types() == ["system", "ai"], "what came between the last token and the end is not lost"
+                seqs += last.seqs()
+                client = last
+            assert seqs == list(range(1, hub.open(client.session).head + 1))
+            assert client.answers() == ["".join(f"line {number}\n" for number in range(30))]
+
+    asyncio.run(scenario())
+
+
+def test_coming_back_at_every_place_gives_exactly_what_followed():
+    async def scenario() -> None:
+        async with serving([EchoBackend()], HubOptions(stream_flush_ms=0)) as (hub, url), joined(url) as whole:
+            await whole.send(say(WORDS))
+            answer = await whole.until("ai")
+            head = hub.open(whole.session).head
+            for after in range(head):
+                place = Client()
+                place.session, place.epoch = whole.session, whole.epoch
+                for frame in whole.frames:
+                    if "seq" in frame and frame["type"] != "ack" and int(str(frame["seq"])) <= after:
+                        place.read(json.dumps(frame))
+                async with joined(url, place) as back:
+                    await back.until("ai")
+                    assert back.seqs() == list(range(after + 1, head + 1))
+                    assert back.answers() == [answer["message"]]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "", "1.5", "9223372036854775808", "99", "٣", "1" * 400])
+def test_a_place_that_cannot_be_is_an_error_and_then_everything(after: str):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(url) as client:
+            await client.send(say("Hi"))
+            await client.until("ai")
+            query = f"?session={client.session}&epoch={client.epoch}&after={after}"
+            async with joined(url + query) as back:
+                await back.until("snapshot")
+                assert back.types() == ["system", "error", "snapshot"]
+                assert (back.frames[0]["recovered"], back.frames[1]["code"]) == (False, "bad_resume")
+                assert back.answers() == ["Hi"]
+                await back.send('{"type":"ping"}')
+                await back.until("pong")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("query", ["", "&epoch=other&after=2", "&after=2"])
+def test_without_a_place_in_this_epoch_there_is_one_snapshot(query: str):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(url) as client:
+            await client.send(say("Hi"))
+            await client.until("ai")
+            async with joined(f"{url}?session={client.session}{query}") as back:
+                await back.until("snapshot")
+                expected = ["system", "error", "snapshot"] if query == "&after=2" else ["system", "snapshot"]
+                assert back.types() == expected
+                assert back.answers() == ["Hi"]
+
+    asyncio.run(scenario())
+
+
+def test_a_session_nobody_knows_is_said_before_the_new_one_begins():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(f"{url}?session=feedbeef&epoch=e&after=7") as client:
+            assert client.types() == ["error", "system"]
+            assert client.frames[0]["code"] == "unknown_session"
+            assert client.session != "feedbeef"
+            await client.send(say("Hi"))
+            await client.until("ai")
+
+    asyncio.run(scenario())
+
+
+def test_two_tabs_see_the_same_stream_and_either_can_stop_it():
+    async def scenario() -> None:
+        backend = Puppet()
+        async with serving([backend]) as (_, url), joined(url) as one, joined(url, one) as two:
+            await one.send(say("Tell me"))
+            backend.say("Once ", "upon\n")
+            for tab in (one, two):
+                while tab.answers() != ["Once upon\n"]:
+                    await tab.until("delta", "typing")
+            await two.send('{"type":"stop","cmd_id":"s"}')
+            ends = [await tab.until("ai") for tab in (one, two)]
+            assert ends[0] == ends[1]
+            assert (ends[0]["finish_reason"], ends[0]["message"]) == ("cancelled", "Once upon\n")
+            await turn_over()
+            assert backend.cancelled == [ends[0]["id"]]
+            assert one.seqs() == two.seqs()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_goes_on_while_nobody_is_connected():
+    async def scenario() -> None:
+        backend = Puppet()
+        async with serving([backend]) as (_, url):
+            async with joined(url) as client:
+                await client.send(say("Go on"))
+                await client.until("typing")
+            backend.say("still ", "here", Done("stop"))
+            async with joined(url, client) as back:
+                assert (await back.until("ai"))["message"] == "still here"
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_loads_is_shown_to_whoever_comes_back_and_can_be_stopped():
+    async def scenario() -> None:
+        backend = Puppet()
+        async with serving([backend]) as (_, url):
+            async with joined(url) as client:
+                await client.send(say("Hi"))
+                await client.until("typing")
+            backend.say(Progress("loading", 10, 100))
+            await eventually(lambda: backend.requests)
+            await turn_over()
+            async with joined(url, client) as back:
+                progress = await back.until("progress")
+                assert (progress["phase"], progress["done"], progress["total"]) == ("loading", 10, 100)
+                await back.send('{"type":"stop"}')
+                assert (await back.until("ai"))["finish_reason"] == "cancelled"
+
+    asyncio.run(scenario())
+
+
+def test_five_messages_during_an_answer_all_get_theirs_in_order():
+    async def scenario() -> None:
+        backend = Puppet()
+        async with serving([backend]) as (_, url), joined(url) as client:
+            for number in range(6):
+                await client.send(say(f"question {number}"))
+            for number in range(6):
+                backend.say(f"answer {number}", Done("stop"))
+            for _ in range(6):
+                await client.until("ai")
+            assert client.types().count("queued") == 5
+            assert client.answers() == [f"answer {number}" for number in range(6)]
+            runs = [frame["id"] for frame in client.frames if frame["type"] in ("typing", "delta", "ai")]
+            assert runs == sorted(runs, key=runs.index), "no event of one answer may come after the next began"
+            parents = [frame.get("parent_id") for frame in client.frames if frame["type"] == "user"]
+            answers = [frame["id"] for frame in client.frames if frame["type"] == "ai"]
+            assert parents == [None, *answers[:-1]]
+
+    asyncio.run(scenario())
+
+
+# Slow and broken clients
+
+
+async def slow_socket(url: str, query: str) -> socket.socket:
+    """A client with next to no buffer that has shaken hands and then reads nothing."""
+    host, port = url.removeprefix("ws://").removesuffix("/ws").split(":")
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, (host, int(port)))
+    request = (
+        f"GET /ws{query} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await loop.sock_sendall(raw, request.encode())
+    return raw
+
+
+async def read_to_the_close(raw: socket.socket) -> tuple[list[str], int | None]:
+    """Begin to read at last. Gives the text frames, and the code of the close frame."""
+    received, code = b"", None
+    with raw:
+        async with asyncio.timeout(PATIENCE_S):
+            while code is None:
+                received += await asyncio.get_running_loop().sock_recv(raw, 65_536)
+                texts, code = frames_and_close(received)
+    return texts, code
+
+
+def frames_and_close(data: bytes) -> tuple[list[str], int | None]:
+    """The text frames in what a server sent, and the code of its close frame."""
+    data = data.partition(b"\r\n\r\n")[2]
+    texts = []
+    while data:
+        opcode, length, start = data[0] & 15, data[1] & 127, 2
+        if length == 126:
+            length, start = struct.unpack("!H", data[2:4])[0], 4
+        elif length == 127:
+            length, start = struct.unpack("!Q", data[2:10])[0], 10
+        payload, data = data[start : start + length], data[start + length :]
+        if len(payload) < length:
+            break
+        if opcode == 8:
+            return texts, struct.unpack("!H", payload[:2])[0]
+        texts.append(payload.decode())
+    return texts, None
+
+
+def test_a_client_that_does_not_read_is_sent_away_while_the_others_get_everything():
+    async def scenario() -> None:
+        options = HubOptions(subscriber_bytes=50_000)
+        async with serving([EchoBackend()], options, send_buffer=4096) as (hub, url), joined(url) as first:
+            session = hub.open(first.session)
+            async with joined(url, first) as second:
+                raw = await slow_socket(url, first.query)
+                await eventually(lambda: session.subscribers == 3)
+                for number in range(300):
+                    session.publish(NoticeEvent(message=f"{number} " + "x" * 1000))
+                    await first.until("notice")
+                    await second.until("notice")
+                assert first.seqs() == second.seqs() == list(range(1, 301))
+                assert session.subscribers == 2, "the slow one must be gone from the session"
+                texts, code = await read_to_the_close(raw)
+                assert code == 4408
+                slow = Client()
+                for text in texts:
+                    slow.read(text)
+                assert 0 < slow.state.seq < 300
+                async with joined(url, slow) as back:
+                    while back.state.seq < 300:
+                        await back.until("notice")
+                    assert back.frames[0]["recovered"] is True
+                    assert back.seqs() == list(
+                        range(slow.state.seq + 1 if not slow.seqs() else slow.seqs()[-1] + 1, 301)
+                    )
+
+    asyncio.run(scenario())
+
+
+def test_a_reset_connection_is_forgotten_and_leaves_no_task_behind():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), joined(url) as witness:
+            before = len(asyncio.all_tasks())
+            raw = await slow_socket(url, witness.query)
+            session = hub.open(witness.session)
+            await eventually(lambda: session.subscribers == 2)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+            await eventually(lambda: len(hub.connections.active_connections) == 1)
+            await eventually(lambda: len(asyncio.all_tasks()) <= before)
+            assert session.subscribers == 1
+            await witness.send(say("Still there?"))
+            await witness.until("ai")
+
+    asyncio.run(scenario())
+
+
+def test_a_thousand_visits_leave_next_to_nothing_behind():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url):
+            for _ in range(10):
+                clients = await asyncio.gather(*(connect(url, compression=None) for _ in range(30)))
+                await asyncio.gather(*(client.recv() for client in clients))
+                await asyncio.gather(*(client.close() for client in clients))
+            await eventually(lambda: not hub.connections.active_connections)
+            assert len(hub.sessions) <= 100
+
+    asyncio.run(scenario())
+
+
+def test_closing_while_the_server_sends_ends_without_a_word(caplog: pytest.LogCaptureFixture):
+    async def scenario() -> None:
+        async with serving([EchoBackend()], HubOptions(stream_flush_ms=0)) as (hub, url):
+            for frames in range(1, 8):
+                async with joined(url) as client:
+                    await client.send(say(WORDS))
+                    for _ in range(frames):
+                        await client.socket.recv()
+            await eventually(lambda: not hub.connections.active_connections)
+
+    asyncio.run(scenario())
+    assert [record.message for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
+def test_the_server_going_down_closes_every_socket_with_1012_and_keeps_the_partial_answer():
+    async def scenario() -> None:
+        backend = Puppet()
+        async with serving([backend]) as (hub, url), joined(url) as client:
+            await client.send(say("Hi"))
+            backend.say("Hel")
+            await client.until("delta")
+            closing = asyncio.create_task(hub.close())
+            assert await client.until_closed() == 1012
+            await closing
+            assert client.frames[-1]["type"] == "ai"
+            assert client.frames[-1]["finish_reason"] == "interrupted"
+            assert client.answers() == ["Hel"]
+
+    asyncio.run(scenario())
+
+
+# Who may connect
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 400),
+    ],
+)
+def test_a_foreign_page_or_host_is_refused_before_the_handshake(headers: dict[str, str], status: int):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url, additional_headers=headers)
+            assert refused.value.response.status_code == status
+            assert hub.connections.active_connections == []
+
+    asyncio.run(scenario())
+
+
+def test_the_own_page_may_connect():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url):
+            origin = url.replace("ws://", "http://").removesuffix("/ws")
+            async with connect(url, origin=origin) as socket:
+                assert json.loads(await socket.recv())["type"] == "system"
+
+    asyncio.run(scenario())
+
+
+def test_a_frame_over_the_limit_closes_with_1009_and_harms_nobody_else():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url), joined(url) as big, joined(url) as small:
+            await big.send(say("x" * 70_000))
+            assert await big.until_closed() == 1009
+            await small.send(say("Hi"))
+            await small.until("ai")
+
+    asyncio.run(scenario())
