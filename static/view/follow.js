@@ -30,6 +30,7 @@ export class Follower {
   scrollToBottom() {
     this.#follow(true);
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#top = this.scroller.scrollTop;
   }
 
   /** The content may have grown since we scrolled, so being far from the bottom says nothing: going up does. */
