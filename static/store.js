@@ -78,8 +78,7 @@ export class Store extends EventTarget {
     let siblings = children.get(null) ?? [];
     while (siblings.length) {
       path.push(...siblings.filter((message) => message.role === "notice"));
-      const turns = siblings.filter((message) => message.role !== "notice");
-      const next = turns.findLast((message) => message.selected) ?? turns.at(-1);
+      const next = siblings.findLast((message) => message.role !== "notice" && message.selected);
       if (!next) break;
       path.push(next);
       siblings = children.get(next.id) ?? [];
@@ -136,12 +135,10 @@ export class Store extends EventTarget {
       this.#end(id, { message, reasoning, finish_reason, usage, timings, model, params });
     },
     error: ({ id, code, message, retry_after }) => {
-      this.#end(id, { error: { code, message, retry_after } });
+      this.#end(id, { error: { code, message, ...(retry_after !== undefined && { retry_after }) } });
     },
     selected: ({ id }) => {
-      for (let message = this.messages.get(id); message; message = this.messages.get(message.parent_id)) {
-        this.#select(message);
-      }
+      this.#select(this.messages.get(id));
       this.#tell("reset");
     },
     removed: ({ id }) => {
@@ -187,9 +184,13 @@ export class Store extends EventTarget {
     this.#tell("message", message.id);
   }
 
+  /** Look at this message, and so at everything above it. */
   #select(message) {
+    const chosen = new Map(); // by parent
+    for (let at = message; at; at = this.messages.get(at.parent_id)) chosen.set(at.parent_id, at.id);
     for (const other of this.messages.values()) {
-      if (other.parent_id === message.parent_id && other.role !== "notice") other.selected = other.id === message.id;
+      if (other.role === "notice" || !chosen.has(other.parent_id)) continue;
+      other.selected = other.id === chosen.get(other.parent_id);
     }
   }
 
@@ -209,7 +210,7 @@ export class Store extends EventTarget {
       this.#removeBranch(child.id);
     }
     const left = [...this.messages.values()].filter((other) => other.parent_id === parent_id && other.role !== "notice");
-    if (selected && left.length) this.#select(left.at(-1));
+    if (selected && left.length) left.at(-1).selected = true;
   }
 
   #tell(type, detail = null) {

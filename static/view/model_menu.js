@@ -31,6 +31,7 @@ export class ModelMenu {
       if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
       event.preventDefault();
       this.panel.showPopover();
+      this.#opened(); // the next key may come before the panel says that it is open
     });
   }
 
