@@ -1,0 +1,180 @@
+"""The documents agree with the code: settings, messages, links, trees, examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+from dotenv import dotenv_values
+from pydantic import BaseModel
+
+from config import Settings
+from server import protocol
+from tests.test_app import first_address, switchboard
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+README, SETUP = (ROOT / "README.md").read_text(), (ROOT / "SETUP.md").read_text()
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+
+
+def blocks(document: str, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+
+
+# Links
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_that_exist(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if not link.startswith(("http://", "https://", "#")):
+            assert (document.parent / link.partition("#")[0]).exists(), f"{document.name} links to {link}."
+
+
+# Settings
+
+
+def settings_table() -> dict[str, str]:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)` )?\| ", SETUP, re.MULTILINE)
+    return dict(rows)
+
+
+def test_the_table_of_settings_is_env_line_by_line() -> None:
+    env = dotenv_values(ROOT / ".env")
+    assert settings_table() == env
+    assert list(settings_table()) == list(env) == [name.upper() for name in Settings.model_fields]
+
+
+# The protocol
+
+
+def message_models() -> list[type[BaseModel]]:
+    found = []
+    unions = get_args(get_args(protocol.ClientMessage)[0]) + get_args(protocol.ServerMessage)
+    for model in unions:
+        assert issubclass(model, BaseModel)
+        found.append(model)
+    return found
+
+
+def wire_type(model: type[BaseModel]) -> str:
+    (name,) = get_args(model.model_fields["type"].annotation)
+    return str(name)
+
+
+@pytest.mark.parametrize("model", message_models(), ids=lambda model: model.__name__)
+def test_the_protocol_tells_of_every_message_and_field(model: type[BaseModel]) -> None:
+    name = wire_type(model)
+    told = "\n".join(re.findall(rf"`{name} (\{{.*?\}})`", PROTOCOL))
+    assert told, f"docs/protocol.md does not show {name} {{…}}."
+    for field in set(model.model_fields) - {"type", "cmd_id", "session", "seq"}:
+        assert re.search(rf"\b{field}\b", told if model is not protocol.Hello else PROTOCOL), (
+            f"{name} has a field {field}."
+        )
+
+
+def test_the_protocol_tells_of_every_parameter() -> None:
+    for name in protocol.ChatParams.model_fields:
+        assert f"`{name}`" in PROTOCOL
+
+
+def words(annotation: object) -> list[str]:
+    """The strings of a Literal, also inside a union."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for part in get_args(annotation) for word in words(part)]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *get_args(protocol.ErrorCode),
+        *get_args(protocol.FinishReason),
+        *get_args(protocol.ModelState),
+        *get_args(protocol.Phase),
+        *words(protocol.DeltaEvent.model_fields["channel"].annotation),
+        *(str(code) for name, code in vars(protocol.CloseCode).items() if name.isupper()),
+    ],
+)
+def test_the_protocol_tells_of_every_word(word: str) -> None:
+    assert re.search(rf"(`|\b){word}(`|\b)", PROTOCOL), f"docs/protocol.md does not tell of {word}."
+
+
+def test_the_protocol_names_no_error_that_is_none() -> None:
+    table = PROTOCOL.partition("## Errors")[2].partition("## ")[0]
+    named = [code for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for code in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(get_args(protocol.ErrorCode))
+
+
+def test_the_hello_in_the_protocol_is_one() -> None:
+    [hello] = [block for block in blocks(PROTOCOL, "json") if '"system"' in block]
+    assert protocol.Hello.model_validate_json(hello).protocol == protocol.PROTOCOL_VERSION
+
+
+# Examples
+
+
+@pytest.mark.parametrize(("document", "printed"), [("README.md", "ai: "), ("docs/protocol.md", "")])
+def test_the_client_in_the_document_works(document: str, printed: str) -> None:
+    [client] = [block for block in blocks((ROOT / document).read_text(), "python") if "websockets.connect" in block]
+    with switchboard(BACKENDS="echo") as process:
+        address = first_address(process).replace("http://", "ws://")
+        program = client.replace("ws://127.0.0.1:8000", address)
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert result.stdout.splitlines()[-1] == f"{printed}What is the capital of France?"
+
+
+def test_the_client_in_the_readme_is_short() -> None:
+    [client] = blocks(README, "python")
+    assert len([line for line in client.splitlines() if line.strip()]) <= 16
+
+
+# The tree
+
+
+def tree() -> list[str]:
+    """The paths that the tree in the README names."""
+    [drawn] = [block for block in blocks(README) if "app.py" in block and "server/" in block]
+    folder, paths = "", []
+    for line in drawn.splitlines():
+        names = re.match(r"( *)((?:[\w./-]+ {1,2}?)*[\w./-]+)(?:  .*)?$", line)
+        assert names, line
+        inside = names[1] != ""
+        for name in re.split(r"\s+", names[2]):
+            paths.append(folder + name if inside else name)
+        if not inside:
+            folder = names[2].split()[0]
+    return paths
+
+
+def test_the_tree_names_what_exists() -> None:
+    assert len(tree()) > 25
+    for path in tree():
+        assert (ROOT / path).exists(), f"The tree in README.md names {path}."
+        assert (ROOT / path).is_dir() == path.endswith("/"), f"{path} ends in a slash if it is a folder."
+
+
+def test_the_tree_names_all_that_lies_at_the_top() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    top = {line.split("/")[0] + ("/" if "/" in line else "") for line in listed.splitlines()}
+    hidden = {name for name in top if name.startswith(".") and name != ".env"}
+    assert top - hidden - {"README.md"} <= set(tree())
+
+
+# What is vendored
+
+
+def test_the_notices_name_every_vendored_part_with_its_version() -> None:
+    notice = (ROOT / "NOTICE.md").read_text()
+    for folder in ("static/vendor", "tests/browser/vendor"):
+        for name, entry in json.loads((ROOT / folder / "manifest.json").read_text()).items():
+            row = re.search(rf"^\| `{folder}/{name}/` \|.*$", notice, re.MULTILINE)
+            assert row, f"NOTICE.md does not name {folder}/{name}."
+            assert entry["version"] in row[0]
+            assert entry["licence"].split()[0] in row[0]
