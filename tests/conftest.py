@@ -2,10 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
-from hypothesis import HealthCheck, settings
+import hypothesis
+import pytest
+import uvicorn
 
-settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+from app import create_app
+from config import Settings
+
+hypothesis.settings.register_profile("dev", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "ci", hypothesis.settings.get_profile("dev"), derandomize=True, print_blob=True, database=None
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+class _Server(uvicorn.Server):
+    """Runs in a thread of its own, where signals are none of its business."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _running(settings: Settings, listener: socket.socket) -> Iterator[str]:
+    config = uvicorn.Config(create_app(settings), ws="websockets-sansio", log_config=None)
+    server = _Server(config)
+    up = threading.Event()
+
+    async def run() -> None:
+        serving = asyncio.create_task(server.serve([listener]))
+        while not (server.started or serving.done()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        up.set()
+        await serving
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    try:
+        assert up.wait(30), "the server did not start within 30 s"
+        assert server.started, "the server ended before it listened"
+        yield f"http://127.0.0.1:{settings.port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Start the whole application with the given settings, by default on the echo backend. Gives its base URL.
+
+    Settings are named in lower case: `serve(backends=["echo"], max_tokens=50)`. Servers end with the test.
+    """
+    with ExitStack() as servers:
+
+        def start(**changes: object) -> str:
+            listener = socket.create_server(("127.0.0.1", 0))
+            chosen = {"BACKENDS": ["echo"], **{name.upper(): value for name, value in changes.items()}}
+            settings = Settings(**{**chosen, "PORT": listener.getsockname()[1]})
+            return servers.enter_context(_running(settings, listener))
+
+        yield start
