@@ -30,12 +30,13 @@ from backends.base import (
     Timings,
     Unsupported,
 )
-from backends.http import StatusError, error_text
+from backends.http import StatusError
 from backends.ollama_answer import Answer, build_call, check_supported
 from backends.ollama_catalog import Catalog
 from backends.ollama_client import Call, OllamaClient, drain
-from backends.ollama_errors import pull_failed, refused, told
-from backends.ollama_models import Facts, PullProgress, canonical, is_model_name
+from backends.ollama_errors import refused, told
+from backends.ollama_models import Facts, canonical, is_model_name
+from backends.ollama_pull import pull
 from backends.patience import Patience
 
 if TYPE_CHECKING:
@@ -109,21 +110,23 @@ class OllamaBackend(Backend):
         return self._preferred_first(models)
 
     async def load(self, model: str) -> AsyncGenerator[Loading, None]:
-        """Fetch `model` where Ollama does not have it, then have it in memory."""
+        """Fetch `model` where Ollama does not have it, then have it in memory; the last step names it as listed."""
         if not is_model_name(model):
             raise ModelNotFound("That is not the name of a model. Names look like gemma:2b.")
-        if not await self._has(model):
-            async with aclosing(self._pull(model)) as pulling:
-                async for progress in pulling:
-                    yield progress
+        name = await self._listed_name(model)
+        if name is None:
+            timeout = self._patience.first
+            async with aclosing(pull(self._client, model, insecure=self._insecure_registry, timeout=timeout)) as steps:
+                async for step in steps:
+                    yield step
             self.notify(ModelsChanged())
+            name = await self._listed_name(model) or model
         if not (await self._catalog.facts(model)).remote:
             yield Loading(model, "Loading into memory")
             async with aclosing(self._load_into_memory(model)) as seconds:
                 async for _ in seconds:
                     yield Loading(model, "Loading into memory")
-        self.notify(ModelsChanged())
-        yield Loading(model, "ready")
+        yield Loading(name, "ready")
 
     async def unload(self, model: str) -> None:
         call = self._memory_call(model)
@@ -132,6 +135,7 @@ class OllamaBackend(Backend):
         except StatusError as error:
             if error.status != 404:  # what is not there takes no memory
                 raise refused(error, model) from error
+        self.notify(ModelsChanged())
 
     async def health(self) -> Health:
         try:
@@ -160,6 +164,8 @@ class OllamaBackend(Backend):
                 async for event in events:
                     yield event
             return
+        if answer.only_loaded:
+            raise BackendFailed("Ollama loaded the model, but gave no answer. Ask again.")
         yield Done(answer.finish_reason, answer.usage, _timings(asked, answer))
 
     async def _events(self, model: str, call: Call, answer: Answer) -> AsyncGenerator[Event, None]:
@@ -191,21 +197,6 @@ class OllamaBackend(Backend):
             return "decoding"
         return "queued" if self._streaming[key] else "prefill"
 
-    async def _pull(self, model: str) -> AsyncGenerator[Loading, None]:
-        """Download `model`. What was fetched when this is closed stays: the next download goes on from there."""
-        body: dict[str, object] = {"model": model, "stream": True, "insecure": self._insecure_registry}
-        progress = PullProgress(model)
-        patience = Patience(self._patience.first, self._patience.first)  # checking a large file is silent
-        with told(model):
-            async with aclosing(self._client.lines(Call("/api/pull", body), patience)) as lines:
-                async for line in lines:
-                    if line is not None:
-                        if line.get("error"):
-                            raise pull_failed(error_text(line), model)
-                        yield progress.feed(line)
-        if not progress.succeeded:
-            raise BackendFailed(f"The download of {model} ended early. Load it again: it goes on where it stopped.")
-
     async def _load_into_memory(self, model: str) -> AsyncGenerator[None, None]:
         """Ask nothing of the model, which loads it; yields once a second meanwhile."""
         answer = Answer(model, split_tags=False)
@@ -217,10 +208,11 @@ class OllamaBackend(Backend):
                     else:
                         list(answer.feed(line))  # raises what went wrong; there is nothing else in it
         list(answer.finish())
+        self.notify(ModelsChanged())
 
-    async def _has(self, model: str) -> bool:
+    async def _listed_name(self, model: str) -> str | None:
         try:
-            return await self._catalog.has(model)
+            return await self._catalog.listed_name(model)
         except BackendUnreachable:
             if self._may_be_absent:  # there is no Ollama that anybody knows of: the name is meant for another backend
                 raise ModelNotFound(f"There is no model {model} here. Pick one from the list.") from None

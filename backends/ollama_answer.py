@@ -149,6 +149,11 @@ class Answer:
             yield from self._splitter.finish()
 
     @property
+    def only_loaded(self) -> bool:
+        """Whether the model was loaded and nothing more, which is the answer to a request that asks nothing."""
+        return self._done_reason == "load" and self.first_piece_at is None
+
+    @property
     def finish_reason(self) -> Literal["stop", "length", "tool_calls"]:
         if self._done_reason == "length":
             return "length"

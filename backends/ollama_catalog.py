@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from backends.base import BackendError, ModelInfo, ModelNotFound
+from backends.base import BackendError, BackendFailed, BackendTimeout, ModelInfo, ModelNotFound
 from backends.http import StatusError
 from backends.ollama_client import Call, Line, OllamaClient
 from backends.ollama_errors import told
@@ -40,16 +40,19 @@ class Catalog:
         self._digests: dict[str, str] = {}  # by canonical name
 
     async def models(self) -> list[ModelInfo]:
-        """All models, each with what it can do and whether it is in memory."""
+        """The models that can answer, each with what it can do and whether it is in memory."""
         listed = await self._listed()
         loaded, facts = await asyncio.gather(self.loaded(), self._facts_of_all(listed))
         return [
             model_info(entry, known, (loaded or {}).get(canonical(entry_name(entry))), self._num_ctx)
             for entry, known in zip(listed, facts, strict=True)
+            if known.can("completion") is not False  # a model that makes embeddings alone has nothing to say
         ]
 
-    async def has(self, model: str) -> bool:
-        return canonical(model) in {canonical(entry_name(entry)) for entry in await self._listed()}
+    async def listed_name(self, model: str) -> str | None:
+        """The name that the model of this name is listed by; None: the server does not have it."""
+        names = (entry_name(entry) for entry in await self._listed())
+        return next((name for name in names if canonical(name) == canonical(model)), None)
 
     async def loaded(self) -> dict[str, Line] | None:
         """The models in memory by canonical name; None where the server does not tell."""
@@ -59,10 +62,13 @@ class Catalog:
             return None
 
     async def facts(self, model: str) -> Facts:
-        """What `model` can do. Raises ModelNotFound for a model the server does not have."""
+        """What `model` can do, as far as the server shows it. Raises ModelNotFound for one the server does not have."""
         key = self._digests.get(canonical(model), canonical(model))
         if key not in self._facts:
-            self._facts[key] = await self._show(model)
+            try:
+                self._facts[key] = await self._show(model)
+            except (BackendFailed, BackendTimeout):  # it may be asked all the same
+                return Facts()
         return self._facts[key]
 
     async def _listed(self) -> list[Line]:
@@ -85,10 +91,11 @@ class Catalog:
 
         async def learn(model: str) -> None:
             async with at_once:
-                with suppress(BackendError):  # a model that cannot be shown is still one that can be asked
+                with suppress(BackendError):
                     await self.facts(model)
 
         with suppress(TimeoutError):  # the list is not kept waiting; the next one knows more
             async with asyncio.timeout(self._learn_timeout):
-                await asyncio.gather(*(learn(entry_name(entry)) for entry in listed))
+                one_name_each = {entry_digest(entry): entry_name(entry) for entry in listed}
+                await asyncio.gather(*map(learn, one_name_each.values()))
         return [self._facts.get(entry_digest(entry), Facts()) for entry in listed]

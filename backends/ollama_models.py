@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backends.base import Loading, ModelInfo
+from backends.base import ModelInfo
 
 JsonObject = Mapping[str, object]
 
 _NAME = re.compile(r"(?:[\w.-]+(?::\d+)?/)?(?:[\w.-]+/)*[\w.-]+(?::[\w.-]+)?", re.ASCII)
-_STATUS = {
-    "pulling manifest": "Looking the model up",
-    "verifying sha256 digest": "Checking the download",
-    "writing manifest": "Finishing the download",
-    "removing any unused layers": "Finishing the download",
-    "removing unused layers": "Finishing the download",
-}
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,13 +51,18 @@ def entry_name(entry: JsonObject) -> str:
     return name if isinstance(name, str) else ""
 
 
+def entry_digest(entry: JsonObject) -> str:
+    """What two names of one model share; where it is missing, the name."""
+    digest = entry.get("digest")
+    return digest if isinstance(digest, str) and digest else canonical(entry_name(entry))
+
+
 def facts_of_entry(entry: JsonObject) -> Facts | None:
     """The facts a newer server puts into its list itself; None: it has to be asked for them."""
-    remote = bool(entry.get("remote_host") or entry.get("remote_model"))
     capabilities = _strings(entry.get("capabilities"))
-    if capabilities is None and not remote:
+    if capabilities is None:
         return None
-    return Facts(capabilities, _positive(_details(entry).get("context_length")), remote=remote)
+    return Facts(capabilities, positive(_details(entry).get("context_length")), remote=_is_remote(entry))
 
 
 def facts_of_show(answer: object) -> Facts:
@@ -75,9 +72,9 @@ def facts_of_show(answer: object) -> Facts:
     info = info if isinstance(info, dict) else {}
     return Facts(
         capabilities=_strings(shown.get("capabilities")),
-        context_length=_positive(info.get(f"{info.get('general.architecture')}.context_length")),
+        context_length=positive(info.get(f"{info.get('general.architecture')}.context_length")),
         num_ctx=_num_ctx(shown.get("parameters")),
-        remote=bool(shown.get("remote_host") or shown.get("remote_model")),
+        remote=_is_remote(shown),
     )
 
 
@@ -86,55 +83,28 @@ def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_
 
     `running` is the model's entry among those in memory, `num_ctx` the context that requests ask for.
     """
+    remote = facts.remote or _is_remote(entry)
     capabilities = facts.capabilities if facts.capabilities is not None else ("completion",)
     quantization = _details(entry).get("quantization_level")
     return ModelInfo(
         name=entry_name(entry),
-        state="ready" if running is not None or facts.remote else "available",
-        size=None if facts.remote else _positive(entry.get("size")),
+        state="ready" if running is not None or remote else "available",
+        size=None if remote else positive(entry.get("size")),
         quantization=quantization if isinstance(quantization, str) and quantization else None,
         context_length=_context_in_force(facts, running, num_ctx),
-        capabilities=(*capabilities, "cloud") if facts.remote else capabilities,
+        capabilities=(*capabilities, "cloud") if remote else capabilities,
     )
 
 
 def _context_in_force(facts: Facts, running: JsonObject | None, num_ctx: int | None) -> int | None:
     """How much the model reads: a server may give it less room than it was trained for, and cuts what does not fit."""
-    given = num_ctx or _positive((running or {}).get("context_length")) or facts.num_ctx
+    given = num_ctx or positive((running or {}).get("context_length")) or facts.num_ctx
     known = [length for length in (given, facts.context_length) if length]
     return min(known, default=None)
 
 
-class PullProgress:
-    """Folds the lines of a download into `Loading`: the sum over its layers, of those known so far.
-
-    Layers come one after another and a part may be fetched twice; neither `done` nor its share of `total` ever falls.
-    """
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._layers: dict[str, tuple[int, int]] = {}  # digest -> done, total
-        self._done = 0
-        self._share = 0.0
-        self.succeeded = False
-
-    def feed(self, line: JsonObject) -> Loading:
-        status, digest = line.get("status"), line.get("digest")
-        self.succeeded = self.succeeded or status == "success"
-        if isinstance(digest, str):
-            self._layers[digest] = (_positive(line.get("completed")) or 0, _positive(line.get("total")) or 0)
-        total = sum(total for _, total in self._layers.values())
-        fetched = sum(done for done, _ in self._layers.values())
-        self._done = min(total, max(fetched, self._done, math.ceil(self._share * total)))
-        self._share = max(self._share, self._done / total) if total else 0.0
-        message = _STATUS.get(status, "Downloading") if isinstance(status, str) else "Downloading"
-        return Loading(self._model, message, self._done, total)
-
-
-def entry_digest(entry: JsonObject) -> str:
-    """What two names of one model share; where it is missing, the name."""
-    digest = entry.get("digest")
-    return digest if isinstance(digest, str) and digest else canonical(entry_name(entry))
+def _is_remote(entry: JsonObject) -> bool:
+    return bool(entry.get("remote_host") or entry.get("remote_model"))
 
 
 def _details(entry: JsonObject) -> Mapping[str, object]:
@@ -145,12 +115,13 @@ def _details(entry: JsonObject) -> Mapping[str, object]:
 def _num_ctx(parameters: object) -> int | None:
     """The context length among the lines of parameters that `/api/show` prints."""
     found = re.search(r"^num_ctx\s+(\d{1,9})\s*$", parameters, re.MULTILINE) if isinstance(parameters, str) else None
-    return _positive(int(found[1])) if found else None
+    return positive(int(found[1])) if found else None
 
 
 def _strings(value: object) -> tuple[str, ...] | None:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
 
 
-def _positive(value: object) -> int | None:
+def positive(value: object) -> int | None:
+    """The number that was sent, unless it says nothing."""
     return value if isinstance(value, int) and value > 0 else None

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from backends import create_backend
-from backends.base import BackendUnreachable, ModelInfo, ModelNotFound, Progress
+from backends.base import BackendUnreachable, Loading, ModelInfo, ModelNotFound, ModelsChanged, Notice, Progress
 from backends.ollama import OllamaBackend
 from backends.ollama_catalog import Catalog
 from backends.ollama_client import OllamaClient
@@ -27,6 +27,7 @@ class Server:
         self.models = models if models is not None else {MODEL: {}}
         self.loaded = loaded
         self.down = False
+        self.answer: dict[str, Any] = {"message": {"content": "Hi"}, "done": True}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[httpx.Headers] = []
 
@@ -51,7 +52,7 @@ class Server:
                     200, json=self.models[body["model"]].get("show", {"capabilities": ["completion"]})
                 )
             case "/api/chat" if body["model"] in self.models:
-                return httpx.Response(200, json={"message": {"content": "Hi"}, "done": True})
+                return httpx.Response(200, json=self.answer)
             case _:
                 return httpx.Response(404, json={"error": "not found"})
 
@@ -139,13 +140,29 @@ def test_a_model_is_shown_once_for_all_its_names_and_lists() -> None:
 
     async def main(backend: OllamaBackend) -> list[str]:
         await backend.list_models()
-        before = len(server.calls("/api/show"))
-        await backend.list_models()
         await events_of(backend, ask(model="c:1"))
-        assert len(server.calls("/api/show")) == before
         return names(await backend.list_models())
 
     assert run(server, main) == ["a:1", "b:1", "c:1"]
+    assert len(server.calls("/api/show")) == 2
+
+
+def test_a_model_that_makes_embeddings_alone_is_not_listed() -> None:
+    server = Server({"nomic-embed-text": {"show": {"capabilities": ["embedding"]}}, MODEL: {}})
+    assert names(run(server, lambda backend: backend.list_models())) == [MODEL]
+
+
+def test_a_model_is_ready_under_the_name_it_is_listed_by() -> None:
+    server = Server({"gemma:latest": {}})
+    server.models["Gemma"] = server.models["gemma:latest"]
+    notices: list[Notice] = []
+
+    async def main(backend: OllamaBackend) -> Loading:
+        backend.notify = notices.append
+        return (await loadings_of(backend, "Gemma"))[-1]
+
+    assert run(server, main) == Loading("gemma:latest", "ready")
+    assert notices == [ModelsChanged()]
 
 
 def test_a_newer_list_saves_the_showing() -> None:
@@ -166,13 +183,20 @@ def test_a_model_that_was_replaced_is_shown_again() -> None:
     assert run(server, main) == ("completion", "thinking")
 
 
-def test_a_model_that_cannot_be_shown_is_still_listed() -> None:
+def test_a_question_that_only_loaded_the_model_is_no_answer() -> None:
+    server = Server(loaded=(MODEL,))
+    server.answer = {"message": {"content": ""}, "done": True, "done_reason": "load"}
+    assert "gave no answer" in run(server, lambda backend: failure_of(backend, ask())).message
+
+
+def test_a_model_that_cannot_be_shown_is_still_listed_and_asked() -> None:
     server = Server()
 
     def failing(request: httpx.Request) -> httpx.Response:
         return httpx.Response(500) if request.url.path == "/api/show" else server(request)
 
     assert names(run(failing, lambda backend: backend.list_models())) == [MODEL]  # type: ignore[arg-type]
+    assert text_of(run(failing, lambda backend: events_of(backend, ask()))) == "Hi"  # type: ignore[arg-type]
 
 
 def test_a_list_is_not_kept_waiting_by_slow_models() -> None:
@@ -234,7 +258,8 @@ def test_a_loaded_model_is_asked_at_once_and_a_cold_one_loaded_first() -> None:
 
 
 def test_a_model_of_the_cloud_is_not_loaded_first() -> None:
-    server = Server({MODEL: {"entry": {"remote_host": "https://cloud.example"}}})
+    remote = {"remote_host": "https://cloud.example", "capabilities": ["completion"]}
+    server = Server({MODEL: {"entry": remote, "show": remote}})
 
     async def main(backend: OllamaBackend) -> str:
         await backend.list_models()

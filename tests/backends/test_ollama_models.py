@@ -1,10 +1,7 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from backends.ollama_models import (
     Facts,
-    PullProgress,
     canonical,
     entries,
     facts_of_entry,
@@ -12,8 +9,6 @@ from backends.ollama_models import (
     is_model_name,
     model_info,
 )
-
-SIZE = 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -52,12 +47,10 @@ def test_an_entry_may_say_nothing_but_its_name() -> None:
 
 def test_a_model_of_the_cloud_is_marked_and_ready() -> None:
     entry = {"name": "gpt-oss:120b-cloud", "remote_host": "https://cloud.example", "size": 384}
-    facts = facts_of_entry(entry)
-    assert facts is not None
-    info = model_info(entry, facts, running=None, num_ctx=None)
+    info = model_info(entry, facts_of_show({"capabilities": ["completion", "thinking"]}), running=None, num_ctx=None)
     assert info.state == "ready"
     assert info.size is None
-    assert "cloud" in info.capabilities
+    assert info.capabilities == ("completion", "thinking", "cloud")
 
 
 def test_a_newer_list_tells_what_a_model_can_do() -> None:
@@ -86,27 +79,3 @@ def test_the_context_is_what_the_server_gives_the_model(
 ) -> None:
     shown = {"model_info": {"general.architecture": "llama", "llama.context_length": 8192}, "parameters": parameters}
     assert model_info({"name": "x"}, facts_of_show(shown), running, num_ctx).context_length == context
-
-
-layers = st.lists(st.tuples(st.sampled_from("abc"), st.integers(min_value=0, max_value=SIZE)), max_size=30)
-
-
-@given(layers)
-def test_progress_never_goes_back(steps: list[tuple[str, int]]) -> None:
-    progress, share, done = PullProgress("x"), 0.0, 0
-    for digest, completed in steps:
-        loading = progress.feed({"status": "pulling", "digest": digest, "total": SIZE, "completed": completed})
-        assert done <= loading.done <= loading.total
-        assert loading.done / loading.total >= share
-        share, done = loading.done / loading.total, loading.done
-
-
-def test_a_download_is_told_in_words() -> None:
-    progress = PullProgress("x")
-    said = [
-        progress.feed({"status": status}).message for status in ("pulling manifest", "verifying sha256 digest", "new")
-    ]
-    assert said == ["Looking the model up", "Checking the download", "Downloading"]
-    assert not progress.succeeded
-    progress.feed({"status": "success"})
-    assert progress.succeeded
