@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -81,3 +83,17 @@ def test_nothing_points_outside_the_repository() -> None:
             continue
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
             assert not outside.search(line), f"{path.relative_to(ROOT)}:{number} points outside: {line.strip()[:100]}"
+
+
+@pytest.mark.parametrize("folder", ["static/vendor", "tests/browser/vendor"])
+def test_what_is_vendored_is_what_was_published(folder: str) -> None:
+    """Nobody has touched a library's file, added one or forgotten one."""
+    manifest = json.loads((ROOT / folder / "manifest.json").read_text())
+    recorded = {
+        f"{name}/{file}": digest for name, entry in manifest.items() for file, digest in entry["sha256"].items()
+    }
+    files = [path for path in (ROOT / folder).rglob("*") if path.is_file() and path.name != "manifest.json"]
+    found = {
+        path.relative_to(ROOT / folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+    assert found == recorded
