@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -76,6 +77,18 @@ FEATURES = {
 def test_templates_find_what_they_are_written_for(feature: str, make: Make) -> None:
     source, expected = FEATURES[feature]
     assert render(make(source)) == expected
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("feature", FEATURES)
+def test_transformers_renders_the_same(feature: str) -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    source, expected = FEATURES[feature]
+    rendered, _ = render_jinja_template(
+        [HELLO], chat_template=source, add_generation_prompt=True, bos_token="<s>", eos_token="</s>"
+    )
+    assert rendered == [expected]
 
 
 def test_variables_of_a_request_reach_the_template(make: Make) -> None:
@@ -162,6 +175,7 @@ HUNGRY = {
     "a gigabyte piece by piece": "{% for i in range(100000) %}{{ 'x' * 10000 }}{% endfor %}",
     "a gigabyte at once": "{{ 'x' * 1000000000 }}",
     "a gigabyte when compiled": "{% set x = 'x' * 1000000000 %}",
+    "a gigabyte that is not shown": "{{ ('x' * 1000000000) | length }}",
     "a padded gigabyte": "{{ 'x'.ljust(1000000000) }}",
     "a formatted gigabyte": "{{ '%1000000000d' % 1 }}",
     "a gigabyte in braces": "{{ '{:>1000000000}'.format(1) }}",
@@ -196,6 +210,11 @@ def test_no_template_takes_all_time_or_memory(case: str, make: Make) -> None:
         render(template)
     assert time.perf_counter() - started < 4.0
     assert psutil.Process().memory_info().rss - before < 64 << 20, "the template's text reached this process"
+
+
+def test_a_text_without_end_is_given_up_long_before_the_time_is_over(make: Make) -> None:
+    with pytest.raises(TemplateError, match="makes more than 8388608 characters"):
+        render(make(HUNGRY["a gigabyte piece by piece"]))
 
 
 @pytest.mark.usefixtures("quick")
@@ -269,17 +288,42 @@ print("all refused")
 """
 
 
-def test_code_that_broke_out_of_the_sandbox_would_still_reach_nothing(tmp_path: Path) -> None:
+WITH_A_HOLE = """
+import template_worker
+make = template_worker.make_environment
+def with_hole():
+    environment = make()
+    environment.globals["open"] = open
+    return environment
+template_worker.make_environment = with_hole
+template_worker.main()
+"""
+
+
+def run_beside_worker(program: str, argument: str, text: str = "") -> str:
     folder = str(Path(chat_template.__file__).parent)
-    outcome = subprocess.run(
-        [sys.executable, "-c", FENCED, str(tmp_path / "proof")],
+    return subprocess.run(
+        [sys.executable, "-c", program, argument],
         env={**os.environ, "PYTHONPATH": folder},
-        capture_output=True,
+        input=text,
+        stdout=subprocess.PIPE,
         text=True,
         timeout=60,
-        check=False,
-    )
-    assert outcome.stdout == "all refused\n", outcome.stderr
+        check=True,
+    ).stdout
+
+
+def test_code_that_broke_out_of_the_sandbox_would_still_reach_nothing(tmp_path: Path) -> None:
+    assert run_beside_worker(FENCED, str(tmp_path / "proof")) == "all refused\n"
+
+
+def test_the_fence_is_up_before_a_template_is_read(tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    setup = {"template": f"{{{{ open('{proof}', 'w') }}}}", "variables": {}}
+    ready, reply = run_beside_worker(WITH_A_HOLE, "", json.dumps(setup) + "\n{}\n").splitlines()
+    assert json.loads(ready) == {}
+    assert json.loads(reply) == {"error": "a template may not reach outside itself"}
+    assert not proof.exists()
 
 
 # The form for models without a template
