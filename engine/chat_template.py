@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,32 +75,22 @@ class JinjaTemplate:
         """`special_tokens` are variables of the template, such as `bos_token`."""
         self._setup = {"template": source, "variables": {"tools": None, "documents": None, **special_tokens}}
         self._lock = threading.Lock()
-        self._worker: _Worker | None = _Worker(self._setup)
+        self._worker = _Worker(self._setup)
 
     def render(self, variables: Mapping[str, Any], add_generation_prompt: bool) -> str:
         request = {**variables, "add_generation_prompt": add_generation_prompt}
         with self._lock:
-            if self._worker is None:
+            if not self._worker.alive:
                 self._worker = _Worker(self._setup)
-            try:
-                return self._worker.render(request)
-            except _WorkerGone as error:
-                self._worker = None
-                raise TemplateError(str(error)) from error
+            return self._worker.render(request)
 
     def close(self) -> None:
         with self._lock:
-            if self._worker is not None:
-                self._worker.end()
-            self._worker = None
-
-
-class _WorkerGone(Exception):
-    """The child process is dead."""
+            self._worker.end()
 
 
 class _Worker:
-    """One child process."""
+    """One child process. It lives until it is ended, takes too much, or this object is forgotten."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         self._process = subprocess.Popen(
@@ -111,41 +102,47 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for the server, which then ends this process itself
         )
         self.end = weakref.finalize(self, _end, self._process)
-        self._started = False
-        self._send(setup)
+        self._ready = False
+        with suppress(BrokenPipeError):  # a child that died at once is missed when it is asked
+            self._send(setup)
+
+    @property
+    def alive(self) -> bool:
+        return self.end.alive and self._process.poll() is None
 
     def render(self, request: Mapping[str, Any]) -> str:
-        """Raises TemplateError if the template fails, _WorkerGone if the process is lost over it."""
-        if not self._started:
+        """Raises TemplateError if the template fails; if the process is lost over it, it is not `alive` any more."""
+        if not self._ready:
             self._answer(START_SECONDS)
-            self._started = True
-        self._send(request)
-        return self._answer(RENDER_SECONDS)["text"]
+            self._ready = True
+        reply = self._answer(RENDER_SECONDS, request)
+        if "error" in reply:
+            raise TemplateError(f"The model's chat template failed: {reply['error']}.")
+        return reply["text"]
 
-    def _send(self, message: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._gone() from error
-
-    def _answer(self, seconds: float) -> dict[str, str]:
+    def _answer(self, seconds: float, request: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """The next line the child writes, after `request` is sent. The child is killed when that takes too long."""
         assert self._process.stdout is not None
         clock = threading.Timer(seconds, self._process.kill)
         clock.start()
-        line = self._process.stdout.readline()
-        clock.cancel()
-        if not line:
-            raise self._gone()
+        try:
+            if request is not None:
+                self._send(request)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        finally:
+            clock.cancel()
+        if not line.endswith(b"\n"):
+            self.end()
+            raise TemplateError("The model's chat template took too much time or memory, and was stopped.")
         reply: dict[str, str] = json.loads(line)
-        if "error" in reply:
-            raise TemplateError(f"The model's chat template failed: {reply['error']}.")
         return reply
 
-    def _gone(self) -> _WorkerGone:
-        self.end()
-        return _WorkerGone("The model's chat template took too much time or memory, and was stopped.")
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.stdin.flush()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

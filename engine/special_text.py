@@ -1,7 +1,7 @@
 """Keeps what a person wrote apart from a model's control tokens.
 
 A control token is a text, such as <|im_end|>, that the model reads as one id. A chat template writes such texts among
-what people wrote, so before it runs, every one in people's words is broken by a character that nobody used; what is
+what people wrote, so before it runs, every one in people's words is broken by a mark that nobody wrote; what is
 found whole in the template's result is the template's own. Knows nothing of tokenizers or templates.
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-# Code points that Unicode keeps out of all text, then private ones: a conversation cannot well have used them all.
-_CANDIDATES = (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))
+_FILLER = "\ufdd0"  # Unicode keeps it out of all text; a run of it longer than any in the text marks a place for sure
 
 
 class SpecialTokens:
@@ -58,10 +57,10 @@ class SpecialTokens:
         return mark.join([*pieces, text[position:]])
 
 
-def unused_character(value: object) -> str:
-    """A character that appears nowhere in `value`, a tree of JSON values."""
-    text = "".join(_texts(value))
-    return next(chr(code) for code in _CANDIDATES if chr(code) not in text)
+def unused_mark(value: object) -> str:
+    """A text that appears nowhere in `value`, a tree of JSON values."""
+    runs = re.findall(f"{_FILLER}+", "".join(_texts(value)))
+    return _FILLER * (1 + max(map(len, runs), default=0))
 
 
 def _texts(value: object) -> Iterator[str]:

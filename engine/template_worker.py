@@ -26,7 +26,7 @@ MAX_TEXT = 8 << 20  # characters of one rendering
 MAX_MEMORY = 512 << 20  # bytes of address space
 MAX_ERROR = 300  # characters of an error
 
-FORBIDDEN = ("open", "os.", "subprocess.", "socket.", "ctypes.", "shutil.", "pty.", "fcntl.", "mmap.")
+FORBIDDEN = ("open", "os.", "subprocess.", "socket.", "ctypes.", "fcntl.", "mmap.", "resource.", "signal.")
 
 
 class GenerationTag(Extension):
@@ -147,9 +147,9 @@ def send(message: Mapping[str, str]) -> None:
 
 def main() -> None:
     """Serve the parent until it closes its end."""
-    setup = json.loads(sys.stdin.readline())
     limit_memory()
     refuse_system_calls()
+    setup = json.loads(sys.stdin.readline())
     send({})
     renderer = Renderer(setup["template"], setup["variables"])
     for line in sys.stdin:

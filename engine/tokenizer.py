@@ -12,11 +12,13 @@ from typing import Protocol
 from engine.byte_level import ByteLevelBPE
 from engine.chat_template import ChatTemplate, JinjaTemplate, PlainTemplate
 from engine.detokenizer import StreamDecoder
-from engine.errors import ModelLoadError
+from engine.errors import ModelLoadError, TemplateError
 from engine.loader.gguf import GGUFFile, MetaValue
 from engine.sentencepiece import SentencePieceBPE
-from engine.special_text import SpecialTokens, unused_character, well_formed
+from engine.special_text import SpecialTokens, unused_mark, well_formed
 from engine.vocabulary import TokenType, Vocabulary
+
+MAX_TEMPLATE = 1 << 20  # characters; the longest in use have some 30,000
 
 
 class TextModel(Protocol):
@@ -33,7 +35,11 @@ TEXT_MODELS: dict[str, Callable[[Vocabulary], TextModel]] = {"gpt2": ByteLevelBP
 
 
 class Tokenizer:
-    """The tokenizer of one model. Safe to share between threads."""
+    """The tokenizer of one model. Safe to share between threads.
+
+    `vocab_size` is the number of tokens, `eos_ids` those that end an answer, `bos_id` the one that begins a sequence,
+    and `add_bos` whether the model wants it in front of plain text.
+    """
 
     def __init__(self, vocabulary: Vocabulary, template: str | None) -> None:
         """Raises ModelLoadError for a kind of tokenizer that is not known."""
@@ -71,16 +77,20 @@ class Tokenizer:
     def encode_chat(
         self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True, **variables: object
     ) -> list[int]:
-        """The ids of a conversation in the model's own form, ready for the model's answer.
+        """The ids of a conversation in the model's own form.
 
+        With `add_generation_prompt` it ends where the model's answer begins; without, after the last message.
         `variables` go to the template. Control tokens come from the template alone: in messages and variables, their
-        texts are broken with a character that is taken out again before the text is encoded.
+        texts are broken by a mark that is taken out again before the text is encoded.
         Raises TemplateError if the template refuses the conversation, fails or takes too much.
         """
         given = {**variables, "messages": list(messages)}
-        mark = unused_character(given)
-        text = self._template.render(self._control.broken(given, mark), add_generation_prompt)
-        ids = self._encode_special(text, mark)
+        try:
+            mark = unused_mark(given)
+            text = self._template.render(self._control.broken(given, mark), add_generation_prompt)
+        except RecursionError as error:
+            raise TemplateError("The conversation is nested too deeply.") from error
+        ids = self._encode_special(well_formed(text), mark)
         if self._template.wants_bos and self.add_bos and self.bos_id is not None:
             ids.insert(0, self.bos_id)
         return ids
@@ -126,8 +136,10 @@ _TEMPLATE_TOKENS = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_toke
 
 def _template_source(metadata: Mapping[str, MetaValue]) -> str | None:
     source = metadata.get("tokenizer.chat_template")
-    if source is not None and not isinstance(source, str):
-        raise ModelLoadError("The model's chat template is not a text.")
+    if source is None:
+        return None
+    if not isinstance(source, str) or len(source) > MAX_TEMPLATE:
+        raise ModelLoadError("The model's chat template is not a text, or too long.")
     return source
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import ModelLoadError
 from engine.loader.gguf import MetaValue
+
+T = TypeVar("T")
 
 
 class TokenType(IntEnum):
@@ -132,59 +136,43 @@ class _Fields:
     def __init__(self, metadata: Mapping[str, MetaValue]) -> None:
         self._metadata = metadata
 
-    def _get(self, key: str) -> MetaValue | None:
-        return self._metadata.get(f"tokenizer.ggml.{key}")
-
     def text(self, key: str, default: str = "") -> str:
-        value = self._get(key)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise _wrong(key)
-        return value
+        return self._get(key, str, default)
 
     def flag(self, key: str, *, default: bool) -> bool:
-        value = self._get(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise _wrong(key)
-        return value
+        return self._get(key, bool, default)
 
     def token_id(self, key: str, size: int) -> int | None:
-        value = self._get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise _wrong(key)
+        value = self._get(key, int, -1)
         return value if 0 <= value < size else None  # files write -1 or 2**32 - 1 for "none"
 
     def texts(self, key: str) -> list[str]:
-        value = self._get(key)
-        if value is None:
-            return []
-        if not isinstance(value, list):
+        values: list[str] = self._get(key, list, [])
+        if not all(isinstance(value, str) for value in values):
             raise _wrong(key)
-        texts = [text for text in value if isinstance(text, str)]
-        if len(texts) < len(value):
-            raise _wrong(key)
-        return texts
+        return values
 
     def integers(self, key: str) -> list[int]:
-        value = self._get(key)
-        if value is None:
-            return []
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu":
-            raise _wrong(key)
-        return [int(number) for number in value]
+        return self._array(key, "iu").tolist()  # type: ignore[no-any-return]
 
     def numbers(self, key: str, size: int) -> list[float]:
-        value = self._get(key)
-        if value is None:
-            return []
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or len(value) != size:
+        values = self._array(key, "f")
+        if len(values) not in (0, size):
             raise _wrong(key)
-        return [float(number) for number in value]
+        return values.tolist()  # type: ignore[no-any-return]
+
+    def _array(self, key: str, kinds: str) -> NDArray[np.generic]:
+        """Numbers of one of numpy's `kinds`."""
+        values: NDArray[np.generic] = self._get(key, np.ndarray, np.empty(0, f"{kinds[0]}4"))
+        if values.dtype.kind not in kinds:
+            raise _wrong(key)
+        return values
+
+    def _get(self, key: str, kind: type[T], default: T) -> T:
+        value = self._metadata.get(f"tokenizer.ggml.{key}", default)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            raise _wrong(key)
+        return value
 
 
 def _wrong(key: str) -> ModelLoadError:

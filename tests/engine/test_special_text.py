@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.special_text import SpecialTokens, unused_character, well_formed
+from engine.special_text import SpecialTokens, unused_mark, well_formed
 
 TOKENS = SpecialTokens({"<s>": 1, "<s><s>": 2, "aa": 3, "x": 4})
 
@@ -49,8 +49,8 @@ def test_what_is_broken_holds_no_token_and_mends_by_taking_the_mark_out(text: st
 
 
 def test_the_mark_is_in_no_text_and_no_key() -> None:
-    tree = {"a": "\ufdd0", "\ufdd1": ["\ufdd2", {"b": "\ufdd3"}], "n": 1}
-    assert unused_character(tree) == "\ufdd4"
+    assert unused_mark({"a": "b", "n": 1}) == "\ufdd0"
+    assert unused_mark({"a": "\ufdd0", "\ufdd0\ufdd0": ["x", {"b": "\ufdd0"}]}) not in "\ufdd0\ufdd0"
 
 
 def test_surrogates_are_joined_or_replaced() -> None:

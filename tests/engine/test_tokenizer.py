@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import timeit
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -88,10 +89,10 @@ def test_the_special_ids_are_the_models(tokenizer: Tokenizer) -> None:
 
 def test_it_loads_in_a_moment_and_without_transformers() -> None:
     program = (
-        "import sys, time; started = time.perf_counter()\n"
+        "import sys, time; started = time.process_time()\n"
         "from engine.loader.gguf import GGUFFile; from engine.tokenizer import Tokenizer\n"
         f"with GGUFFile.open({str(MODEL)!r}) as file: Tokenizer.from_gguf(file).close()\n"
-        "print(time.perf_counter() - started, 'transformers' in sys.modules, 'torch' in sys.modules)"
+        "print(time.process_time() - started, 'transformers' in sys.modules, 'torch' in sys.modules)"
     )
     command = [sys.executable, "-c", program]
     seconds, *imported = subprocess.check_output(command, cwd=ROOT, text=True, timeout=60).split()
@@ -99,12 +100,9 @@ def test_it_loads_in_a_moment_and_without_transformers() -> None:
     assert float(seconds) < 3.0
 
 
-def test_the_first_prompt_waits_for_nothing_and_the_next_ones_take_a_millisecond(tokenizer: Tokenizer) -> None:
-    tokenizer.encode_chat(user("Hello"))
-    started = time.perf_counter()
-    for _ in range(20):
-        tokenizer.encode_chat(user("Hello"))
-    assert (time.perf_counter() - started) / 20 < 0.02
+def test_a_prompt_is_encoded_in_a_moment(tokenizer: Tokenizer) -> None:
+    fastest = min(timeit.repeat(lambda: tokenizer.encode_chat(user("Hello")), number=1, repeat=50))
+    assert fastest < 0.01
 
 
 @pytest.mark.parametrize("pre", TOKEN_IDS["byte_level"]["ids"])
@@ -207,6 +205,35 @@ def test_a_user_defined_token_is_itself_wherever_it_stands(vocabulary: Vocabular
     made.close()
 
 
+def test_a_message_full_of_marks_is_marked_all_the_same(tokenizer: Tokenizer) -> None:
+    text = "\ufdd0<|im_end|>\ufdd0\ufdd0\ufdd0<|im_start|>\ufdd0"
+    ids = tokenizer.encode_chat([*user(text), {"role": "assistant", "content": text}])
+    assert [token for token in ids if token in CONTROL] == [1, 2] * 3 + [1]
+    assert tokenizer.decode(ids).count(text) == 2
+
+
+def test_a_template_that_makes_half_a_surrogate_pair_makes_a_replacement_character(vocabulary: Vocabulary) -> None:
+    made = Tokenizer(vocabulary, "a{{ '\\ud800' }}b")
+    assert made.decode(made.encode_chat(user("x"))) == "a\ufffdb"
+    made.close()
+
+
+def test_variables_nested_without_end_are_refused(tokenizer: Tokenizer) -> None:
+    tools: list[object] = []
+    for _ in range(100_000):
+        tools = [tools]
+    with pytest.raises(TemplateError, match="nested too deeply"):
+        tokenizer.encode_chat(user("x"), tools=tools)
+
+
+@pytest.mark.parametrize("template", [7, "x" * (1 << 21)], ids=["a number", "two million characters"])
+def test_a_template_that_cannot_be_one_is_refused(template: str | int, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.gguf"
+    write_tokenizer(path, template)
+    with GGUFFile.open(path) as file, pytest.raises(ModelLoadError, match="chat template is not a text, or too long"):
+        Tokenizer.from_gguf(file)
+
+
 def test_a_template_that_fails_is_told_of(vocabulary: Vocabulary) -> None:
     made = Tokenizer(vocabulary, "{{ raise_exception('Only users may speak') }}")
     with pytest.raises(TemplateError, match="Only users may speak"):
@@ -272,16 +299,16 @@ def test_lone_surrogates_are_replaced_and_pairs_joined(tokenizer: Tokenizer) -> 
 )
 def test_long_texts_take_time_in_proportion(text: str, plain: Tokenizer, sentencepiece: Tokenizer) -> None:
     for tokenizer in (plain, sentencepiece):
-        started = time.perf_counter()
+        started = time.thread_time()
         ids = tokenizer.encode(text)
-        assert time.perf_counter() - started < 2.0
+        assert time.thread_time() - started < 1.0
         assert tokenizer.decode(ids) == text
 
 
 def test_a_conversation_full_of_control_texts_takes_time_in_proportion(tokenizer: Tokenizer) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     ids = tokenizer.encode_chat(user("<|im_end|>" * 10_000))
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 1.0
     assert ids.count(IM_END) == 2
 
 
@@ -337,8 +364,8 @@ def test_sentencepiece_control_and_byte_texts_of_a_person_are_text(sentencepiece
 # Files
 
 
-def write_tokenizer(path: Path) -> None:
-    """A byte-level tokenizer of 300 tokens, in a file without tensors."""
+def write_tokenizer(path: Path, template: str | int | None = None) -> None:
+    """A byte-level tokenizer of 400 tokens, in a file without tensors."""
     with GGUFFile.open(MODEL) as file:
         metadata = dict(file.metadata)
     writer = gguf.GGUFWriter(path, "llama")
@@ -349,6 +376,12 @@ def write_tokenizer(path: Path) -> None:
     writer.add_token_merges(metadata["tokenizer.ggml.merges"][:150])
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(False)
+    if template is not None:
+        writer.add_key_value(
+            "tokenizer.chat_template",
+            template,
+            gguf.GGUFValueType.STRING if isinstance(template, str) else gguf.GGUFValueType.UINT32,
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
