@@ -291,6 +291,7 @@ class Backend(ABC):
     def load(self, model: str) -> AsyncGenerator[Loading, None]:
         """Make `model` ready to answer, yielding how far it is. By default a model is ready when it is listed.
 
+        The last step names the model as the list does, where `model` is another name for it.
         Raises `ModelNotFound` or `ModelInvalid`; then whatever was loaded before still is.
         """
         return self._load_listed(model)

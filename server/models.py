@@ -102,28 +102,32 @@ class Models:
             meanings = [(shelf.backend, model) for shelf, model in self.catalogue.meanings(name)]
             for backend, model in [(found[0], found[1].name)] if found else meanings:
                 try:
-                    await self._load(backend, model)
+                    listed = await self._load(backend, model)
                 except ModelNotFound as error:
                     missing = error
                     continue
-                self.catalogue.chosen = f"{backend.name}/{model}"
+                self.catalogue.chosen = f"{backend.name}/{listed}"
                 await asyncio.wait([self._probes[backend.name].ask(again=True)])
                 return self.catalogue.chosen
             raise missing
 
-    async def _load(self, backend: Backend, model: str) -> None:
+    async def _load(self, backend: Backend, model: str) -> str:
+        """Gives the name by which the backend lists the model, which may be another than it was asked for by."""
         try:
             async with aclosing(backend.load(model)) as steps:
-                await self._show(backend, steps)
+                return await self._show(backend, steps) or model
         except BackendError:
             raise
         except Exception as error:
             log.exception("a model could not be loaded", backend=backend.name, model=model)
             raise BackendFailed("The model could not be loaded. The server's log says why.") from error
 
-    async def _show(self, backend: Backend, steps: AsyncGenerator[Loading, None]) -> None:
+    async def _show(self, backend: Backend, steps: AsyncGenerator[Loading, None]) -> str:
+        model = ""
         async for step in steps:
             self._tell(_loading_message(backend, step))
+            model = step.model
+        return model
 
     def _due(self) -> None:
         self._timer = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import httpx
@@ -15,6 +16,8 @@ from backends.base import BackendUnreachable, Loading, ModelInfo, ModelNotFound,
 from backends.ollama import OllamaBackend
 from backends.ollama_catalog import Catalog
 from backends.ollama_client import OllamaClient
+from backends.ollama_models import canonical
+from server.hub import Hub
 from tests.backends.asking import MODEL, ask, events_of, failure_of, loadings_of, text_of
 
 T = TypeVar("T")
@@ -47,14 +50,16 @@ class Server:
                 return httpx.Response(200, json={"models": entries})
             case "/api/ps":
                 return httpx.Response(200, json={"models": [{"name": name} for name in self.loaded]})
-            case "/api/show" if body["model"] in self.models:
-                return httpx.Response(
-                    200, json=self.models[body["model"]].get("show", {"capabilities": ["completion"]})
-                )
-            case "/api/chat" if body["model"] in self.models:
+            case "/api/show" if (model := self.find(body["model"])) is not None:
+                return httpx.Response(200, json=model.get("show", {"capabilities": ["completion"]}))
+            case "/api/chat" if self.find(body["model"]) is not None:
                 return httpx.Response(200, json=self.answer)
             case _:
                 return httpx.Response(404, json={"error": "not found"})
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The model of that name, as Ollama finds it."""
+        return next((model for listed, model in self.models.items() if canonical(listed) == canonical(name)), None)
 
     def calls(self, path: str) -> list[dict[str, Any]]:
         return [body for asked, body in self.asked if asked == path]
@@ -154,7 +159,6 @@ def test_a_model_that_makes_embeddings_alone_is_not_listed() -> None:
 
 def test_a_model_is_ready_under_the_name_it_is_listed_by() -> None:
     server = Server({"gemma:latest": {}})
-    server.models["Gemma"] = server.models["gemma:latest"]
     notices: list[Notice] = []
 
     async def main(backend: OllamaBackend) -> Loading:
@@ -181,6 +185,22 @@ def test_a_model_that_was_replaced_is_shown_again() -> None:
         return (await backend.list_models())[0].capabilities
 
     assert run(server, main) == ("completion", "thinking")
+
+
+def test_the_hub_answers_with_a_model_that_was_asked_for_by_another_name() -> None:
+    server = Server({"gemma:latest": {}})
+
+    async def main(backend: OllamaBackend) -> tuple[str, str]:
+        hub = Hub([backend])
+        await hub.start()
+        try:
+            name = await hub.load_model("Gemma")
+            async with aclosing(hub.generate(ask(model=""))) as events:
+                return name, text_of([event async for event in events])
+        finally:
+            await hub.close()
+
+    assert run(server, main) == ("ollama/gemma:latest", "Hi")
 
 
 def test_a_question_that_only_loaded_the_model_is_no_answer() -> None:
