@@ -90,7 +90,7 @@ def test_a_step_that_failed_is_done_again(project: Project, step: str) -> None:
     assert step in calls[-1]
     status, calls, _ = project.make("serve")
     assert status == 0
-    assert step in calls[0]
+    assert any(step in call for call in calls)
     assert calls[-1] == "app.py"
 
 
