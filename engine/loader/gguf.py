@@ -70,6 +70,7 @@ class GGUFFile:
             data_start = _align(reader.position, _alignment(pairs))
         finally:
             reader.close()
+        _check_whole(pairs)
         _check_layout(infos, _alignment(pairs), len(mapping) - data_start)
         self._mapping = mapping
         self.metadata: Mapping[str, MetaValue] = MappingProxyType(pairs)
@@ -185,6 +186,13 @@ def _alignment(pairs: Mapping[str, MetaValue]) -> int:
     if not isinstance(value, int) or value < 8 or value & (value - 1):
         raise ModelLoadError("it is damaged: its alignment is not a power of two of at least 8.")
     return value
+
+
+def _check_whole(pairs: Mapping[str, MetaValue]) -> None:
+    """Large models are published in several files; each is a sound file with some of the tensors."""
+    parts = pairs.get("split.count", 1)
+    if isinstance(parts, int) and parts > 1:
+        raise ModelLoadError(f"it is one of {parts} parts of a model; join them into one file first.")
 
 
 def _align(position: int, alignment: int) -> int:

@@ -31,9 +31,7 @@ def test_cuts_in_mid_answer_lose_nothing_and_repeat_nothing(open_page: OpenPage,
     expect(chat.page.locator(".message.system:visible")).to_have_count(1)  # the greeting: resuming is no news
 
 
-def test_without_a_connection_nothing_can_be_sent_and_the_draft_stays(
-    open_page: OpenPage, proxy: CuttingProxy
-) -> None:
+def test_without_a_connection_nothing_can_be_sent_and_the_draft_stays(open_page: OpenPage, proxy: CuttingProxy) -> None:
     chat = open_page(proxy).open()
     proxy.accepting = False
     proxy.cut()

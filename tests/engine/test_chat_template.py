@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -238,6 +240,27 @@ def test_the_child_process_ends_with_the_template() -> None:
     del forgotten
     gc.collect()
     assert children() <= before
+
+
+def test_the_child_process_ends_when_the_parent_is_killed() -> None:
+    program = (
+        "import os, psutil, signal; from engine.chat_template import JinjaTemplate; template = JinjaTemplate('a', {})\n"
+        "print(psutil.Process().children()[0].pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    root = Path(chat_template.__file__).parents[1]
+    parent = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, timeout=60, check=False)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(parent.stdout)).wait(timeout=30)
+
+
+def test_threads_may_share_a_template(make: Make) -> None:
+    template = make("{{ messages[0].content }}")
+
+    def render_own(number: int) -> str:
+        return template.render({"messages": [{"content": f"{number}" * 1000}]}, add_generation_prompt=True)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(render_own, range(200))) == [f"{number}" * 1000 for number in range(200)]
 
 
 def test_a_child_that_was_killed_is_replaced(make: Make) -> None:

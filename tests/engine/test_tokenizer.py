@@ -288,6 +288,13 @@ def test_a_stream_says_what_the_whole_says(plain: Tokenizer, text: str) -> None:
     assert "".join([*map(decoder.push, ids), decoder.flush()]) == plain.decode(ids)
 
 
+@given(st.lists(st.integers(0, 49151)))
+def test_a_stream_of_any_ids_says_what_all_say_at_once(plain: Tokenizer, ids: list[int]) -> None:
+    decoder = plain.decoder()
+    pieces = [*map(decoder.push, ids), decoder.flush()]
+    assert "".join(pieces) == b"".join(map(plain.token_bytes, ids)).decode("utf-8", "replace") == plain.decode(ids)
+
+
 def test_lone_surrogates_are_replaced_and_pairs_joined(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("a\ud800b")) == "a\ufffdb"
     assert tokenizer.decode(tokenizer.encode("\ud83d\ude42")) == "🙂"
