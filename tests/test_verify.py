@@ -109,8 +109,14 @@ def test_ollama_configured_on_the_server_alone_is_named_too() -> None:
 
 
 def test_ollama_configured_here_and_unknown_to_the_server_is_named(healthy: str) -> None:
-    status, output = verify(healthy, OLLAMA_HOST="http://127.0.0.1:11434")
+    with impostor(200, b"Ollama is running") as host:
+        status, output = verify(healthy, OLLAMA_HOST=host)
     assert status == 1
+    assert "OLLAMA_HOST is set, but the server lists no model of Ollama's" in output
+
+
+def test_a_name_that_only_a_container_knows_is_left_to_the_server(healthy: str) -> None:
+    _, output = verify(healthy, OLLAMA_HOST="http://ollama.invalid:11434")
     assert "OLLAMA_HOST is set, but the server lists no model of Ollama's" in output
 
 

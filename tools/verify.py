@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ QUESTION = "What is the capital of France? Answer in one sentence."
 ANSWER_TOKENS = 48
 ANSWER_TIMEOUT_S = 120
 LOADING_TIMEOUT_S = 60
+OLLAMA_PORT = 11434
 
 
 class CheckFailed(Exception):
@@ -64,6 +67,8 @@ def websocket(url: str) -> str:
 def ollama(url: str) -> str:
     """Ollama is up and has its model, if one is configured here or on the server."""
     host, wanted = setting("OLLAMA_HOST"), setting("OLLAMA_MODEL")
+    if host and _refuses(host):
+        raise CheckFailed(f"Ollama is configured but down: nothing answers at OLLAMA_HOST={host}")
     listed = [model for model in _models(url)["models"] if model["backend"] == "ollama"]
     down = [model for model in listed if model["state"] == "unreachable"]
     if down:
@@ -87,6 +92,18 @@ def setting(name: str) -> str:
             if match:
                 return match[1].strip("\"'")
     return ""
+
+
+def _refuses(host: str) -> bool:
+    """Whether nobody listens at OLLAMA_HOST. A name that only the server knows, as in a container, proves nothing."""
+    parts = urllib.parse.urlsplit(host if "://" in host else f"http://{host}")
+    try:
+        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or OLLAMA_PORT), timeout=5).close()
+    except socket.gaierror:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _models(url: str) -> dict[str, Any]:
