@@ -42,6 +42,7 @@ class Turns:
         self._clock = clock
         self._detach: Timer | None = None
         self._abandoned = False  # nobody came back in time: nothing starts until somebody does
+        self._closed = False
 
     @property
     def busy(self) -> bool:
@@ -51,7 +52,7 @@ class Turns:
         """Answer `prompt`, now or when its turn comes. Gives the `seq` of its first event. Raises CommandRefused."""
         self._abandoned = False  # whoever asks is there
         self._next()
-        if self.run is None:
+        if self.run is None and not self._closed:
             return self._begin(prompt)
         if len(self._waiting) >= MAX_WAITING:
             raise CommandRefused("overloaded", "Too many messages wait here already.", retry_after=5)
@@ -90,8 +91,8 @@ class Turns:
             self._expect_somebody()
 
     def close(self) -> None:
-        """The server goes down: end the answer, and let the rest wait for ever."""
-        self._abandoned = True
+        """The server goes down: end the answer, and start no other."""
+        self._closed = True
         self._cancel_detach()
         if self.run is not None:
             self.run.end("interrupted")
@@ -114,7 +115,7 @@ class Turns:
             self._answering.rest(self.session)
 
     def _next(self) -> None:
-        if self.run is None and self._waiting and not self._abandoned:
+        if self.run is None and self._waiting and not (self._abandoned or self._closed):
             prompt = self._waiting.pop(next(iter(self._waiting)))
             self.session.settle(prompt.id)
             self._begin(prompt)

@@ -86,7 +86,7 @@ class Puppet(Backend):
         self._lines: asyncio.Queue[Event | Exception] = asyncio.Queue()
 
     def say(self, *lines: str | Event | Exception) -> None:
-        """Hand over the next events; a string is a piece of text of one token."""
+        """Hand over the next events. A string is a piece of text of one token; an EOFError ends without a `Done`."""
         for line in lines:
             self._lines.put_nowait(Text(line, token_ids=(1,)) if isinstance(line, str) else line)
 
@@ -101,6 +101,8 @@ class Puppet(Backend):
         try:
             while True:
                 line = await self._lines.get()
+                if isinstance(line, EOFError):
+                    return
                 if isinstance(line, Exception):
                     raise line
                 yield line
@@ -182,15 +184,27 @@ class Reader(Client):
                 pass
             return data
 
+    async def until_end(self) -> dict[str, object]:
+        """Read up to the next end of a run."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (data := self.read(await self.subscriber.frame()))["type"] not in ("ai", "error"):
+                pass
+            return data
+
     async def drain(self) -> None:
         """Read all there is by now, without waiting for more."""
-        while True:
-            next_frame = asyncio.ensure_future(self.subscriber.frame())
-            await asyncio.sleep(0)  # a frame that is there is given without waiting
-            if not next_frame.done():
-                next_frame.cancel()
-                return
-            self.read(await next_frame)
+        while await self.step():
+            pass
+
+    async def step(self) -> bool:
+        """Read one frame, if there is one."""
+        next_frame = asyncio.ensure_future(self.subscriber.frame())
+        await asyncio.sleep(0)  # a frame that is there is given without waiting
+        if not next_frame.done():
+            next_frame.cancel()
+            return False
+        self.read(await next_frame)
+        return True
 
 
 async def turn_over(times: int = 20) -> None:

@@ -1,0 +1,450 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+import pytest
+
+from backends.base import (
+    BackendFailed,
+    BackendUnreachable,
+    Done,
+    Event,
+    GenerationRequest,
+    ModelInfo,
+    ModelNotFound,
+    Overloaded,
+    Progress,
+    Reasoning,
+    Text,
+    Timings,
+    Usage,
+)
+from server.commands import CommandRefused
+from server.hub import Accepted, Hub, InternalError
+from server.options import HubOptions
+from server.protocol import ChatParams, QueueRemoveCommand, StopCommand, UserCommand
+from server.session import Session
+from server.turns import MAX_WAITING
+from tests.server.doubles import ManualClock, Named, Puppet, Reader, eventually, turn_over
+
+
+class Stage:
+    """A hub over a puppet, with a session and a reader in it."""
+
+    def __init__(self, hub: Hub, puppet: Puppet, clock: ManualClock) -> None:
+        self.hub, self.puppet, self.clock = hub, puppet, clock
+        self.session = hub.open()
+        self.reader = Reader(self.session.subscribe())
+
+    def ask(self, message: str = "Hi", **more: object) -> Accepted:
+        return self.hub.ask(self.session, UserCommand.model_validate({"message": message, **more}))
+
+    async def answered(
+        self, *lines: str | Event | Exception, question: str = "Hi", **more: object
+    ) -> dict[str, object]:
+        """Ask, let the puppet say the lines, and give the event that ends the run."""
+        self.ask(question, **more)
+        self.puppet.say(*lines)
+        return await self.reader.until_end()
+
+
+def on_stage(
+    scenario: Callable[[Stage], Awaitable[None]], *models: ModelInfo, options: HubOptions | None = None
+) -> None:
+    async def run() -> None:
+        puppet, clock = Puppet(*models), ManualClock()
+        hub = Hub([puppet], options or HubOptions(), clock)
+        await hub.start()
+        try:
+            await scenario(Stage(hub, puppet, clock))
+        finally:
+            await hub.close()
+        assert clock.pending == 0, "a closed hub must leave no timer behind"
+
+    asyncio.run(run())
+
+
+# One answer
+
+
+def test_an_answer_is_user_typing_deltas_and_the_whole_text():
+    async def scenario(stage: Stage) -> None:
+        end = await stage.answered("Hello ", "there", Done("stop", Usage(7, 2, 2), Timings(1.0, 2.0, 3.0, 4.0)))
+        assert stage.reader.types() == ["user", "typing", "delta", "delta", "ai"]
+        assert (end["message"], end["finish_reason"], end["model"]) == ("Hello there", "stop", "puppet/toy")
+        assert end["usage"] == {"prompt_tokens": 7, "cached_tokens": 2, "completion_tokens": 2}
+        assert end["timings"] == {"queued_ms": 1.0, "ttft_ms": 2.0, "total_ms": 3.0, "tokens_per_second": 4.0}
+
+    on_stage(scenario)
+
+
+def test_reasoning_travels_in_its_own_channel():
+    async def scenario(stage: Stage) -> None:
+        end = await stage.answered(Reasoning("Let me "), Reasoning("see."), "Yes", Done("stop"))
+        deltas = [(f["channel"], f["offset"], f["message"]) for f in stage.reader.frames if f["type"] == "delta"]
+        assert deltas == [("reasoning", 0, "Let me "), ("reasoning", 7, "see."), ("content", 0, "Yes")]
+        assert (end["message"], end["reasoning"]) == ("Yes", "Let me see.")
+
+    on_stage(scenario)
+
+
+def test_what_was_not_measured_by_the_backend_is_measured_here():
+    async def scenario(stage: Stage) -> None:
+        stage.ask()
+        await turn_over()
+        stage.clock.advance(0.5)
+        stage.puppet.say("a")
+        await stage.reader.until("delta")
+        stage.clock.advance(1.0)
+        stage.puppet.say("b\n", Done("stop", Usage(1, 0, 2)))
+        end = await stage.reader.until_end()
+        assert end["timings"] == {"ttft_ms": 500.0, "total_ms": 1500.0, "tokens_per_second": 1.0}
+
+    on_stage(scenario)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "retry_after"),
+    [
+        (BackendUnreachable("Error connecting to engine."), "backend_unreachable", None),
+        (Overloaded("Engine overloaded.", retry_after=3), "overloaded", 3),
+        (BackendFailed("It broke."), "backend_error", None),
+        (ZeroDivisionError("secret/path"), "internal", None),
+        (EOFError(), "backend_error", None),
+    ],
+)
+def test_a_failure_ends_the_run_once_and_keeps_the_partial_text(
+    failure: Exception, code: str, retry_after: float | None
+):
+    async def scenario(stage: Stage) -> None:
+        end = await stage.answered("Par", "tial", failure)
+        assert (end["type"], end["code"], end.get("retry_after")) == ("error", code, retry_after)
+        assert "secret" not in str(end["message"])
+        assert stage.reader.answers() == ["Partial"]
+        await turn_over()
+        await stage.reader.drain()
+        assert [kind for kind in stage.reader.types() if kind in ("ai", "error")] == ["error"]
+        assert (await stage.answered("Again", Done("stop")))["message"] == "Again", "the next prompt must work"
+
+    on_stage(scenario)
+
+
+def test_an_unknown_model_is_an_error_of_the_run():
+    async def scenario(stage: Stage) -> None:
+        stage.ask(model="puppet/nobody")
+        end = await stage.reader.until_end()
+        assert (end["type"], end["code"]) == ("error", "model_not_found")
+
+    on_stage(scenario)
+
+
+def test_the_parameters_are_merged_and_said():
+    async def scenario(stage: Stage) -> None:
+        asked = {"temperature": 0.0, "stop": ["END"], "seed": 4, "system": "Be brief."}
+        end = await stage.answered("x", Done("stop"), params=ChatParams.model_validate(asked))
+        request = stage.puppet.requests[0]
+        assert (request.params.temperature, request.params.top_k, request.params.max_tokens) == (0.0, 40, 123)
+        assert (request.params.stop, request.params.seed) == (("END",), 4)
+        assert request.messages is not None
+        assert [(m.role, m.content) for m in request.messages] == [("system", "Be brief."), ("user", "Hi")]
+        assert end["params"] == {**asked, "top_p": 0.9, "top_k": 40, "min_p": 0.0, "max_tokens": 123}
+
+    on_stage(scenario, options=HubOptions(max_tokens=123, system_prompt="Be kind."))
+
+
+def test_a_model_is_shown_the_branch_the_message_is_on():
+    async def scenario(stage: Stage) -> None:
+        first = await stage.answered("A1", Done("stop"), question="Q1")
+        await stage.answered("A2", Done("stop"), question="Q2")
+        await stage.answered("B2", Done("stop"), question="R2", parent_id=first["id"])
+        shown = stage.puppet.requests[2].messages or ()
+        assert [(m.role, m.content) for m in shown] == [
+            ("system", "Be kind."),
+            ("user", "Q1"),
+            ("assistant", "A1"),
+            ("user", "R2"),
+        ]
+
+    on_stage(scenario, options=HubOptions(system_prompt="Be kind."))
+
+
+def test_the_oldest_turns_are_left_out_when_the_context_is_full_and_that_is_said_once():
+    async def scenario(stage: Stage) -> None:
+        for number in range(4):
+            await stage.answered("x" * 80, Done("stop"), question=f"{number} " + "y" * 80)
+        messages = stage.puppet.requests[3].messages or ()
+        assert messages[0].role == "system"
+        assert messages[-1].content.startswith("3 ")
+        assert len(messages) < 8
+        notices = [frame for frame in stage.reader.frames if frame["type"] == "notice"]
+        told = [identity for notice in notices for identity in notice["dropped"]]  # type: ignore[attr-defined]
+        assert told
+        assert len(told) == len(set(told)), "a turn is said to be left out once"
+        assert told == list(stage.session.state.nodes)[: len(told)]
+
+    on_stage(
+        scenario, ModelInfo("toy", context_length=120), options=HubOptions(max_tokens=20, system_prompt="Be kind.")
+    )
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("by", ["run", "message", "nothing"])
+def test_stop_ends_the_run_at_once_keeps_the_text_and_cancels_the_work(by: str):
+    async def scenario(stage: Stage) -> None:
+        accepted = stage.ask()
+        stage.puppet.say("One ", "two ")
+        await stage.reader.until("delta")
+        stage.hub.stop(stage.session, {"run": accepted.run, "message": accepted.id, "nothing": None}[by])
+        assert stage.session.state.nodes[accepted.run].finish_reason == "cancelled", "the end is there at once"
+        end = await stage.reader.until_end()
+        assert str(end["message"]).startswith("One ")
+        await eventually(lambda: stage.puppet.cancelled == [accepted.run])
+        stage.hub.stop(stage.session, accepted.run)
+        await stage.reader.drain()
+        assert stage.reader.types().count("ai") == 1, "to stop what has ended changes nothing"
+
+    on_stage(scenario)
+
+
+def test_stop_before_the_first_token_or_while_the_model_loads_works():
+    async def scenario(stage: Stage) -> None:
+        stage.ask()
+        stage.puppet.say(Progress("loading", 1, 2))
+        await stage.reader.until("progress")
+        stage.hub.stop(stage.session)
+        assert (await stage.reader.until_end())["message"] == ""
+        stage.ask()
+        stage.hub.stop(stage.session)
+        assert (await stage.reader.until_end())["finish_reason"] == "cancelled"
+
+    on_stage(scenario)
+
+
+def test_what_never_was_cannot_be_stopped():
+    async def scenario(stage: Stage) -> None:
+        with pytest.raises(CommandRefused) as refused:
+            stage.hub.stop(stage.session, "nobody")
+        assert refused.value.code == "not_found"
+        stage.hub.stop(stage.session)
+
+    on_stage(scenario)
+
+
+# The queue
+
+
+def test_a_second_prompt_waits_and_follows_the_answer_before_it():
+    async def scenario(stage: Stage) -> None:
+        first, second = stage.ask("one"), stage.ask("two")
+        await stage.reader.drain()
+        assert stage.reader.types() == ["user", "typing", "queued", "progress"]
+        assert (stage.reader.frames[-1]["id"], stage.reader.frames[-1]["position"]) == (second.id, 1)
+        stage.puppet.say("1", Done("stop"), "2", Done("stop"))
+        await stage.reader.until_end()
+        await stage.reader.until_end()
+        nodes = stage.session.state.nodes
+        assert nodes[second.id].parent_id == first.run
+        assert str(nodes[second.run].content) == "2"
+
+    on_stage(scenario)
+
+
+@pytest.mark.parametrize("by", ["stop", "queue_remove"])
+def test_a_waiting_prompt_can_be_taken_back(by: str):
+    async def scenario(stage: Stage) -> None:
+        stage.ask("one")
+        waiting = stage.ask("two")
+        command = StopCommand(type="stop", id=waiting.id) if by == "stop" else None
+        stage.hub.execute(stage.session, command or QueueRemoveCommand(type="queue_remove", id=waiting.id))
+        stage.puppet.say("1", Done("stop"))
+        await stage.reader.until_end()
+        assert stage.session.state.queue == {}
+        assert len(stage.puppet.requests) == 1
+
+    on_stage(scenario)
+
+
+def test_the_queue_is_bounded():
+    async def scenario(stage: Stage) -> None:
+        for _ in range(MAX_WAITING + 1):
+            stage.ask()
+        with pytest.raises(CommandRefused) as refused:
+            stage.ask()
+        assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
+
+    on_stage(scenario)
+
+
+# Once
+
+
+def test_a_command_is_done_once_for_five_minutes():
+    async def scenario(stage: Stage) -> None:
+        command = UserCommand(message="Hi", cmd_id="c")
+        first = stage.hub.execute(stage.session, command)
+        stage.clock.advance(299)
+        second = stage.hub.execute(stage.session, command)
+        assert first is not None
+        assert second == first.model_copy(update={"duplicate": True})
+        stage.clock.advance(2)
+        third = stage.hub.execute(stage.session, command)
+        assert third is not None
+        assert third.id != first.id
+
+    on_stage(scenario)
+
+
+def test_a_refused_command_may_be_sent_again():
+    async def scenario(stage: Stage) -> None:
+        for _ in range(2):
+            with pytest.raises(CommandRefused):
+                stage.hub.execute(stage.session, UserCommand(message=" ", cmd_id="c"))
+
+    on_stage(scenario)
+
+
+# Time
+
+
+def test_progress_is_said_every_second_while_nothing_else_is():
+    async def scenario(stage: Stage) -> None:
+        stage.ask()
+        stage.puppet.say(Progress("prefill", 10, 20))
+        await stage.reader.until("progress")
+        for _ in range(3):
+            stage.clock.advance(1)
+            assert (await stage.reader.until("progress"))["done"] == 10
+        stage.puppet.say("text")
+        await stage.reader.until("delta")
+        stage.clock.advance(0.3)
+        await stage.reader.drain()
+        assert stage.reader.types()[-1] == "delta"
+
+    on_stage(scenario)
+
+
+def test_an_answer_nobody_watches_is_abandoned_and_what_waits_starts_when_somebody_is_back():
+    async def scenario(stage: Stage) -> None:
+        first, second = stage.ask("one"), stage.ask("two")
+        stage.puppet.say("Half")
+        await stage.reader.until("delta")
+        stage.reader.subscriber.close()
+        stage.clock.advance(599)
+        assert stage.session.state.nodes[first.run].running
+        stage.clock.advance(2)
+        assert stage.session.state.nodes[first.run].finish_reason == "abandoned"
+        assert str(stage.session.state.nodes[first.run].content) == "Half"
+        await eventually(lambda: stage.puppet.cancelled == [first.run])
+        assert second.id in stage.session.state.queue
+        back = Reader(stage.session.subscribe())
+        stage.puppet.say("Two", Done("stop"))
+        assert (await back.until_end())["message"] == "Two"
+
+    on_stage(scenario)
+
+
+def test_coming_back_in_time_keeps_the_answer_alive():
+    async def scenario(stage: Stage) -> None:
+        accepted = stage.ask()
+        stage.reader.subscriber.close()
+        stage.clock.advance(599)
+        back = Reader(stage.session.subscribe())
+        stage.clock.advance(10_000)
+        assert stage.session.state.nodes[accepted.run].running
+        stage.puppet.say("Here", Done("stop"))
+        await back.until_end()
+
+    on_stage(scenario)
+
+
+def test_a_session_is_forgotten_when_it_was_long_out_of_use_and_not_before():
+    async def scenario(stage: Stage) -> None:
+        await stage.answered("x", Done("stop"))
+        stage.clock.advance(10_000)
+        assert stage.hub.get(stage.session.id) is stage.session, "while somebody watches it stays"
+        stage.reader.subscriber.close()
+        stage.clock.advance(299)
+        assert stage.hub.get(stage.session.id) is stage.session
+        stage.clock.advance(302)
+        assert stage.hub.get(stage.session.id) is None
+        assert stage.hub.open(stage.session.id).id != stage.session.id
+
+    on_stage(scenario)
+
+
+def test_a_session_with_a_running_answer_is_not_forgotten():
+    async def scenario(stage: Stage) -> None:
+        stage.ask()
+        stage.reader.subscriber.close()
+        stage.clock.advance(590)
+        assert stage.hub.get(stage.session.id) is stage.session
+
+    on_stage(scenario)
+
+
+def test_sessions_out_of_use_are_bounded_and_the_oldest_go_first():
+    async def scenario(stage: Stage) -> None:
+        sessions: list[Session] = []
+        for _ in range(300):
+            session = stage.hub.open()
+            session.subscribe().close()
+            sessions.append(session)
+        kept = [session for session in sessions if stage.hub.get(session.id)]
+        assert kept == sessions[-100:]
+        assert stage.hub.get(stage.session.id) is stage.session
+
+    on_stage(scenario)
+
+
+# The choke point
+
+
+def test_generate_goes_to_the_backend_that_has_the_model_and_counts_what_is_active():
+    async def scenario() -> None:
+        first, second = Puppet(ModelInfo("a")), Named(ModelInfo("a"), ModelInfo("b"))
+        hub = Hub([first, second], clock=ManualClock())
+        await hub.start()
+        for name, backend, model in [("a", first, "a"), ("b", second, "b"), ("other/a", second, "a"), ("", first, "a")]:
+            backend.say("x", Done("stop"))
+            events = []
+            async for event in hub.generate(GenerationRequest("r", name, prompt="Hi")):
+                assert hub.active == 1
+                events.append(event)
+            assert backend.requests[-1].model == model
+            assert isinstance(events[0], Text)
+        assert hub.active == 0
+        await hub.close()
+
+    asyncio.run(scenario())
+
+
+def test_generate_maps_what_nobody_foresaw_and_cancels_when_it_is_left():
+    async def scenario(stage: Stage) -> None:
+        stage.puppet.say(RuntimeError("boom"))
+        with pytest.raises(InternalError):
+            async for _ in stage.hub.generate(GenerationRequest("r1", "toy")):
+                pass
+        stage.puppet.say("x")
+        async with aclosing(stage.hub.generate(GenerationRequest("r2", "toy"))) as events:
+            await anext(events)
+        assert stage.puppet.cancelled == ["r2"]
+        assert stage.hub.active == 0
+        with pytest.raises(ModelNotFound):
+            await anext(stage.hub.generate(GenerationRequest("r3", "nobody")))
+
+    on_stage(scenario)
+
+
+def test_a_model_that_has_just_come_is_found_by_asking_once_more():
+    async def scenario(stage: Stage) -> None:
+        stage.puppet.models = [ModelInfo("new")]
+        stage.puppet.say("x", Done("stop"))
+        async for _ in stage.hub.generate(GenerationRequest("r", "new")):
+            pass
+        assert stage.puppet.requests[0].model == "new"
+
+    on_stage(scenario)
