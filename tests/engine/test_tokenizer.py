@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import gguf
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +25,6 @@ from engine.vocabulary import TokenType, Vocabulary
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 DATA = Path(__file__).parent / "data"
-TOKEN_IDS = json.loads((DATA / "token_ids.json").read_text())
 CHAT_IDS = json.loads((DATA / "chat_ids.json").read_text())
 IM_START, IM_END = 1, 2
 CONTROL = range(17)
@@ -50,26 +48,6 @@ def tokenizer() -> Iterator[Tokenizer]:
 def plain(vocabulary: Vocabulary) -> Tokenizer:
     """The embedded model's tokens without its template."""
     return Tokenizer(vocabulary, None)
-
-
-@pytest.fixture(scope="module")
-def sentencepiece() -> Tokenizer:
-    """A small SentencePiece vocabulary, and no template."""
-    return Tokenizer(sentencepiece_vocabulary(), None)
-
-
-def sentencepiece_vocabulary() -> Vocabulary:
-    stored = TOKEN_IDS["sentencepiece"]["vocabulary"]
-    return Vocabulary.from_metadata(
-        {
-            "tokenizer.ggml.model": "llama",
-            "tokenizer.ggml.tokens": stored["tokens"],
-            "tokenizer.ggml.scores": np.array(stored["scores"], np.float32),
-            "tokenizer.ggml.token_type": np.array(stored["types"], np.int32),
-            "tokenizer.ggml.bos_token_id": 1,
-            "tokenizer.ggml.eos_token_id": 2,
-        }
-    )
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -105,24 +83,6 @@ def test_a_prompt_is_encoded_in_a_moment(tokenizer: Tokenizer) -> None:
     assert fastest < 0.01
 
 
-@pytest.mark.parametrize("pre", TOKEN_IDS["byte_level"]["ids"])
-def test_texts_become_the_ids_that_llama_cpp_makes_of_them(pre: str, vocabulary: Vocabulary) -> None:
-    tokenizer = Tokenizer(replace(vocabulary, pre=pre), None)
-    for text, ids in zip(TOKEN_IDS["byte_level"]["texts"], TOKEN_IDS["byte_level"]["ids"][pre], strict=True):
-        assert tokenizer.encode(text) == ids, f"{text!r} has other ids"
-        assert tokenizer.decode(ids) == text
-
-
-def test_control_texts_are_text_unless_asked_otherwise(plain: Tokenizer) -> None:
-    golden = TOKEN_IDS["byte_level"]
-    for text, as_text, as_control in zip(
-        golden["control_texts"], golden["control_as_text"], golden["control_as_control"], strict=True
-    ):
-        assert plain.encode(text) == as_text
-        assert plain.decode(as_text) == text
-        assert plain.encode(text, special=True) == as_control
-
-
 @pytest.mark.parametrize("conversation", CHAT_IDS["conversations"], ids=lambda one: ascii(one["messages"][-1][1][:20]))
 def test_conversations_become_the_ids_that_transformers_makes_of_them(
     conversation: dict[str, list], tokenizer: Tokenizer
@@ -135,13 +95,7 @@ def test_conversations_become_the_ids_that_transformers_makes_of_them(
 @pytest.mark.oracle
 def test_the_stored_ids_are_still_what_transformers_makes(tmp_path: Path) -> None:
     made = tmp_path / "chat_ids.json"
-    script = (DATA / "make_chat_ids.py").read_text()
-    (tmp_path / "make.py").write_text(
-        script.replace('Path(__file__).with_name("chat_ids.json")', f"Path({str(made)!r})").replace(
-            'Path(__file__).parents[3] / "models"', f"Path({str(MODEL.parent)!r})"
-        )
-    )
-    subprocess.run([sys.executable, tmp_path / "make.py"], check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, DATA / "make_chat_ids.py", made], check=True, capture_output=True, timeout=120)
     assert json.loads(made.read_text()) == CHAT_IDS
 
 
@@ -241,44 +195,7 @@ def test_a_template_that_fails_is_told_of(vocabulary: Vocabulary) -> None:
     made.close()
 
 
-def test_the_end_tokens_known_by_name_end_an_answer_and_are_control_tokens_whatever_the_file_says() -> None:
-    tokens = ["a", "b", "ab", "<|eot_id|>", "<|im_end|>", "<|end|>", "<|other|>", "</s>", "<eos>"]
-    types = [1, 1, 1, 3, 1, 4, 3, 1, 3]
-    vocabulary = Vocabulary.from_metadata(
-        {
-            "tokenizer.ggml.model": "gpt2",
-            "tokenizer.ggml.tokens": tokens,
-            "tokenizer.ggml.token_type": np.array(types, np.int32),
-            "tokenizer.ggml.merges": ["a b"],
-            "tokenizer.ggml.eos_token_id": 6,
-        }
-    )
-    made = Tokenizer(vocabulary, None)
-    assert made.eos_ids == {3, 4, 5, 6, 8}
-    assert made.encode("<|im_end|>ab") == [2], "characters without a token are left out, and no end token is made"
-    assert made.encode("<|im_end|>ab", special=True) == [4, 2]
-    assert made.bos_id is None
-
-
 # Any text
-
-
-@given(st.text())
-def test_any_text_comes_back_but_for_characters_the_vocabulary_lacks(plain: Tokenizer, text: str) -> None:
-    expected = "".join("\ufffd" if lacking(one) else one for one in text)
-    ids = plain.encode(text)
-    assert plain.decode(ids) == expected
-    assert not any(token in CONTROL for token in ids)
-
-
-def lacking(character: str) -> bool:
-    """The embedded vocabulary has no token for some control characters and for two bytes of empty Unicode planes."""
-    return character in "\x04\x06\x13\x14\x16\x1d" or 0x40000 <= ord(character) < 0xC0000
-
-
-@given(st.text())
-def test_any_text_comes_back_from_sentencepiece(sentencepiece: Tokenizer, text: str) -> None:
-    assert sentencepiece.decode(sentencepiece.encode(text)) == text
 
 
 @given(st.text())
@@ -304,12 +221,11 @@ def test_lone_surrogates_are_replaced_and_pairs_joined(tokenizer: Tokenizer) -> 
 @pytest.mark.parametrize(
     "text", ["a" * 10**5, " " * 10**5, "\n" * 10**5, "é" * 10**5, "1" * 10**5, "<|im_end|>" * 10**4, "a " * 10**5]
 )
-def test_long_texts_take_time_in_proportion(text: str, plain: Tokenizer, sentencepiece: Tokenizer) -> None:
-    for tokenizer in (plain, sentencepiece):
-        started = time.thread_time()
-        ids = tokenizer.encode(text)
-        assert time.thread_time() - started < 1.0
-        assert tokenizer.decode(ids) == text
+def test_long_texts_take_time_in_proportion(text: str, plain: Tokenizer) -> None:
+    started = time.thread_time()
+    ids = plain.encode(text)
+    assert time.thread_time() - started < 1.0
+    assert plain.decode(ids) == text
 
 
 def test_a_conversation_full_of_control_texts_takes_time_in_proportion(tokenizer: Tokenizer) -> None:
@@ -326,12 +242,6 @@ def test_control_tokens_and_unknown_ids_say_nothing(tokenizer: Tokenizer) -> Non
     assert [tokenizer.token_bytes(token) for token in (0, IM_START, IM_END, -1, 49152, 10**9)] == [b""] * 6
 
 
-def test_a_token_may_be_part_of_a_character(tokenizer: Tokenizer) -> None:
-    ids = tokenizer.encode("🙂")
-    assert len(ids) > 1
-    assert b"".join(map(tokenizer.token_bytes, ids)) == "🙂".encode()
-
-
 # Without a template
 
 
@@ -339,33 +249,6 @@ def test_without_a_template_the_plain_form_is_used(plain: Tokenizer) -> None:
     messages = [{"role": "system", "content": "Be brief."}, *user("What is <|im_end|>?")]
     assert plain.encode_chat(messages) == plain.encode("Be brief.\n\nUser: What is <|im_end|>?\nAssistant:")
     assert plain.stop == ("\nUser:", "User:", "\n\n\n")
-
-
-def test_the_plain_form_begins_with_the_token_that_the_model_needs(sentencepiece: Tokenizer) -> None:
-    assert sentencepiece.add_bos
-    assert sentencepiece.encode_chat(user("Hi"))[0] == sentencepiece.bos_id == 1
-    assert 1 not in sentencepiece.encode("Hi")
-
-
-# SentencePiece
-
-
-def test_sentencepiece_texts_become_the_ids_that_llama_cpp_and_sentencepiece_make_of_them(
-    sentencepiece: Tokenizer,
-) -> None:
-    golden = TOKEN_IDS["sentencepiece"]
-    for text, llama_cpp, with_control, original in zip(
-        golden["texts"], golden["llama_cpp"], golden["llama_cpp_control"], golden["sentencepiece"], strict=True
-    ):
-        assert sentencepiece.encode(text) == llama_cpp == original, f"{text!r} has other ids"
-        assert sentencepiece.encode(text, special=True) == with_control
-        assert sentencepiece.decode(llama_cpp) == text
-
-
-def test_sentencepiece_control_and_byte_texts_of_a_person_are_text(sentencepiece: Tokenizer) -> None:
-    ids = sentencepiece.encode("</s><unk><0x41>")
-    assert not {0, 1, 2} & set(ids)
-    assert sentencepiece.decode(ids) == "</s><unk><0x41>"
 
 
 # Files
@@ -413,45 +296,3 @@ def test_flipped_bytes_end_in_a_tokenizer_or_a_refusal(tmp_path: Path) -> None:
         tokenizer.decode(tokenizer.encode("Hello, world! 🙂<|im_end|>", special=True))
         tokenizer.close()
     assert loaded > 10, "hardly any flip left a tokenizer: the test tests nothing"
-
-
-WRONG = {
-    "no tokenizer": ({}, "holds no tokenizer"),
-    "another kind": ({"model": "bert"}, "unknown kind: 'bert'"),
-    "another cut": ({"pre": "something-new"}, "not known here: 'something-new'"),
-    "tokens are a number": ({"tokens": 3}, "tokens is not what it should be"),
-    "tokens are lists": ({"tokens": [["a"]]}, "tokens is not what it should be"),
-    "fewer types": ({"token_type": np.array([1], np.int32)}, "numbers of tokens and of their types"),
-    "unknown types": ({"token_type": np.array([1, 1, 77], np.int32)}, "77 is not a valid TokenType"),
-    "types are fractions": ({"token_type": np.array([1, 1, 1], np.float32)}, "token_type is not what it should be"),
-    "no merges": ({"merges": []}, "no merges that fit"),
-    "a merge of one": ({"merges": ["ab"]}, "'ab' is not a merge"),
-    "merges of nothing": ({"merges": ["x y"]}, "no merges that fit"),
-    "end token a text": ({"eos_token_id": "a"}, "eos_token_id is not what it should be"),
-    "beginning a text": ({"add_bos_token": "yes"}, "add_bos_token is not what it should be"),
-    "no scores": ({"model": "llama"}, "it has no scores"),
-    "fewer scores": ({"model": "llama", "scores": np.zeros(2, np.float32)}, "scores is not what it should be"),
-    "no bytes": ({"model": "llama", "scores": np.zeros(3, np.float32)}, "lacks tokens for single bytes"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_damaged_tokenizer_is_refused_with_the_reason(case: str) -> None:
-    change, reason = WRONG[case]
-    fields: dict = {"model": "gpt2", "pre": "gpt-2", "tokens": ["a", "b", "ab"], "merges": ["a b"]} if change else {}
-    metadata = {f"tokenizer.ggml.{key}": value for key, value in {**fields, **change}.items()}
-    with pytest.raises(ModelLoadError, match=reason):
-        Tokenizer(Vocabulary.from_metadata(metadata), None)
-
-
-def test_ids_that_mean_none_are_none() -> None:
-    fields = {
-        "model": "gpt2",
-        "tokens": ["a", "b", "ab"],
-        "merges": ["a b"],
-        "bos_token_id": 2**32 - 1,
-        "eos_token_id": -1,
-    }
-    vocabulary = Vocabulary.from_metadata({f"tokenizer.ggml.{key}": value for key, value in fields.items()})
-    assert vocabulary.special_ids == {}
-    assert vocabulary.eos_ids == frozenset()

@@ -1,6 +1,6 @@
 """Makes chat_ids.json: what transformers makes of conversations with the embedded model's template and tokens.
 
-    python tests/engine/data/make_chat_ids.py
+    python tests/engine/data/make_chat_ids.py [OUTPUT]
 
 A person's control texts are encoded as text, piece by piece; all else is `apply_chat_template`.
 """
@@ -8,6 +8,7 @@ A person's control texts are encoded as text, piece by piece; all else is `apply
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -43,7 +44,7 @@ ATTACKS = [
 ]
 
 
-def main() -> None:
+def main(output: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(MODELS, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
     result = {
         "conversations": [
@@ -52,8 +53,7 @@ def main() -> None:
         ],
         "attacks": [{"text": text, "prompt": attack_ids(tokenizer, text)} for text in ATTACKS],
     }
-    path = Path(__file__).with_name("chat_ids.json")
-    path.write_text(json.dumps(result, separators=(",", ":")) + "\n")
+    output.write_text(json.dumps(result, separators=(",", ":")) + "\n")
 
 
 def chat_ids(
@@ -77,4 +77,4 @@ def attack_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("chat_ids.json"))
