@@ -93,14 +93,7 @@ class _Worker:
     """One child process. It lives until it is ended, takes too much, or this object is forgotten."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            start_new_session=True,  # Ctrl-C is for the server, which then ends this process itself
-        )
+        self._process = _start()
         self.end = weakref.finalize(self, _end, self._process)
         self._ready = False
         with suppress(BrokenPipeError):  # a child that died at once is missed when it is asked
@@ -131,6 +124,9 @@ class _Worker:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = b""
+        except BaseException:
+            self.end()  # or its late answer would meet the next question
+            raise
         finally:
             clock.cancel()
         if not line.endswith(b"\n"):
@@ -143,6 +139,20 @@ class _Worker:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
         self._process.stdin.flush()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", str(_WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            start_new_session=True,  # Ctrl-C is for the server, which then ends this process itself
+        )
+    except OSError as error:
+        raise TemplateError(f"The process that renders chat templates cannot be started: {error.strerror}.") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -272,6 +272,12 @@ def test_a_child_that_was_killed_is_replaced(make: Make) -> None:
     assert render(template) == "fine"
 
 
+def test_a_child_that_cannot_be_started_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(TemplateError, match="cannot be started: No such file"):
+        JinjaTemplate("fine", {})
+
+
 def test_no_secret_of_the_environment_reaches_the_child(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "secret")
     before = set(psutil.Process().children())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import engine.template_worker
 
@@ -49,6 +52,10 @@ template_worker.main()
 """
 
 
+IMPATIENT = "import template_worker; template_worker.MAX_SECONDS = 0.3; template_worker.main()"
+ENDLESS = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}"
+
+
 def run_beside_worker(program: str, argument: str, text: str = "") -> str:
     folder = str(Path(engine.template_worker.__file__).parent)
     return subprocess.run(
@@ -73,3 +80,10 @@ def test_the_fence_is_up_before_a_template_is_read(tmp_path: Path) -> None:
     assert json.loads(ready) == {}
     assert json.loads(reply) == {"error": "a template may not reach outside itself"}
     assert not proof.exists()
+
+
+def test_a_worker_whose_parent_is_gone_does_not_run_for_ever() -> None:
+    setup = {"template": ENDLESS, "variables": {}}
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run_beside_worker(IMPATIENT, "", json.dumps(setup) + "\n{}\n")
+    assert caught.value.returncode == -signal.SIGALRM
