@@ -51,7 +51,6 @@ class PullProgress:
     def __init__(self, model: str) -> None:
         self._model = model
         self._layers: dict[str, tuple[int, int]] = {}  # digest -> done, total
-        self._done = 0
         self._share = 0.0
         self.succeeded = False
 
@@ -62,7 +61,7 @@ class PullProgress:
             self._layers[digest] = (positive(line.get("completed")) or 0, positive(line.get("total")) or 0)
         total = sum(total for _, total in self._layers.values())
         fetched = sum(done for done, _ in self._layers.values())
-        self._done = min(total, max(fetched, self._done, math.ceil(self._share * total)))
-        self._share = max(self._share, self._done / total) if total else 0.0
+        done = min(total, max(fetched, math.ceil(self._share * total)))
+        self._share = max(self._share, done / total) if total else 0.0
         message = _STATUS.get(status, "Downloading") if isinstance(status, str) else "Downloading"
-        return Loading(self._model, message, self._done, total)
+        return Loading(self._model, message, done, total)

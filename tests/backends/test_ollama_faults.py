@@ -284,8 +284,9 @@ def test_tags_are_split_where_the_server_was_not_told_how_to_think() -> None:
     assert text_of(events) == "".join(pieces), "A server that parts thinking itself sends no tags; these are words."
 
 
-def test_half_a_tag_is_text_when_the_answer_breaks_off() -> None:
-    events, error = told(lines({"message": {"content": "<thi"}}))
+@pytest.mark.parametrize("how", [(), (Act.CUT,), (b'{"error": "runner died"}\n',)], ids=["ends", "breaks", "fails"])
+def test_half_a_tag_is_text_when_the_answer_breaks_off(how: tuple[Any, ...]) -> None:
+    events, error = told(lines({"message": {"content": "<thi"}}).upto_line(1, *how))
     assert isinstance(error, BackendFailed)
     assert text_of(events) == "<thi"
 
@@ -443,6 +444,7 @@ def test_a_silent_server_is_loading_reading_or_at_work() -> None:
         double.will(LOAD, Reply(steps=[Act.STALL]))
         loading = await _phases(backend, 2)
         double.loaded = True
+        await events_of(backend, ask())
         double.will(CHAT, Reply(steps=[Act.STALL]), RECORDED.upto_line(2, Act.STALL))
         return [loading, await _phases(backend, 1), await _phases(backend, 1)]
 

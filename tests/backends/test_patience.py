@@ -56,6 +56,18 @@ def test_patience_for_the_first_item_and_between_items_ends_differently() -> Non
     assert (fell.begun, fell.seconds) == (True, SOON.between)
 
 
+def test_patience_begins_anew_with_every_item() -> None:
+    async def steady() -> AsyncGenerator[int, None]:
+        for number in range(12):
+            await asyncio.sleep(0.05)
+            yield number
+
+    async def read() -> list[int | None]:
+        return [item async for item in watch(steady(), Patience(first=0.4, between=0.4)) if item is not None]
+
+    assert asyncio.run(read()) == list(range(12))
+
+
 def test_an_error_of_the_source_comes_after_its_items() -> None:
     async def breaking() -> AsyncGenerator[int, None]:
         yield 1
