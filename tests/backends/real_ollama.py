@@ -47,7 +47,8 @@ def lay_out(version: str) -> Path:
         script, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, timeout=300
     )
     if done.returncode != 0:
-        raise CannotRun(f"its wheels could not be had: {done.stderr.strip()[-200:]}")
+        *_, last = ["nothing was said", *done.stderr.strip().splitlines()]
+        raise CannotRun(f"it could not be laid out: {last}")
     return folder
 
 
