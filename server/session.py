@@ -73,13 +73,14 @@ class Session:
         event = event.model_copy(update={"session": self.id, "seq": self.head + 1})
         frame = encode(event)
         self.state.apply(event)
-        self.bytes += _size(frame)
+        size = _size(frame)
+        self.bytes += size
         self._window.append(Entry(frame, self.bytes))
-        self._window_bytes += _size(frame)
+        self._window_bytes += size
         self._fold_away()
         self.active_at = self._clock.now()
         for subscriber in tuple(self._subscribers):
-            subscriber.published()
+            subscriber.published(size)
         return event.seq
 
     def transient(self, message: ProgressMessage | LoadingMessage | CanvasMessage) -> None:

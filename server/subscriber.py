@@ -79,9 +79,9 @@ class Subscriber:
         self._transients[key] = (self.session.head, frame)
         self._wake.set()
 
-    def published(self) -> None:
-        """The log has grown."""
-        if self.unsent > self.session.limits.subscriber_bytes:
+    def published(self, size: int) -> None:
+        """The log has grown by an event of `size` bytes. However long it is, a reader that was up to date is not slow."""
+        if self.unsent - size > self.session.limits.subscriber_bytes:
             self.too_slow = True
             self.close()
             self.on_too_slow()

@@ -18,6 +18,7 @@ from server.hub import Hub
 from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.routes.websocket import chat_socket
+from server.websocket_protocol import ChatSocketProtocol
 from tests.server.doubles import PATIENCE_S, Client
 
 
@@ -43,8 +44,12 @@ async def serving(
     options: HubOptions | None = None,
     clock: Clock | None = None,
     send_buffer: int | None = None,
+    ping_s: float = 20.0,
 ) -> AsyncGenerator[tuple[Hub, str]]:
-    """A hub behind a socket. Gives the hub, and the address of `/ws`. `send_buffer`: the kernel's, in bytes."""
+    """A hub behind a socket. Gives the hub, and the address of `/ws`. `send_buffer`: the kernel's, in bytes.
+
+    `ping_s`: the keepalive's interval, and its patience.
+    """
     hub = Hub(backends, options, clock)
     await hub.start()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -52,7 +57,16 @@ async def serving(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     port = listener.getsockname()[1]
     app = Starlette(routes=[chat_socket(hub, OriginPolicy("127.0.0.1", port))])
-    config = uvicorn.Config(app, ws="websockets-sansio", log_config=None, lifespan="off", ws_max_size=65_536)
+    config = uvicorn.Config(
+        app,
+        ws=ChatSocketProtocol,
+        ws_max_size=65_536,
+        ws_ping_interval=ping_s,
+        ws_ping_timeout=ping_s,
+        ws_per_message_deflate=False,
+        log_config=None,
+        lifespan="off",
+    )
     server = Server(config)
     task = asyncio.create_task(server.serve([listener]))
     await server.listening.wait()

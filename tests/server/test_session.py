@@ -141,6 +141,17 @@ def test_a_reader_too_far_behind_is_sent_away_and_can_come_back_where_it_was():
     asyncio.run(scenario())
 
 
+def test_one_long_event_makes_nobody_slow_who_was_up_to_date():
+    async def scenario() -> None:
+        session = make(Limits(subscriber_bytes=1_000))
+        reader = Reader(session.subscribe())
+        publish(session, 1, "x" * 5_000)
+        await reader.drain()
+        assert reader.seqs() == [1]
+
+    asyncio.run(scenario())
+
+
 def test_what_was_missed_before_coming_back_is_no_debt():
     async def scenario() -> None:
         session = make(Limits(subscriber_bytes=1_000))

@@ -1,0 +1,60 @@
+"""uvicorn's WebSocket protocol, made to bear clients that take nothing and clients that take it slowly.
+
+Knows bytes and timers only. To be given to uvicorn as `ws=`. Three things are different from what uvicorn does:
+
+    while the client does not take what is sent, nothing more is read from it, so that a flood of pings whose pongs it
+    never reads costs no memory
+    a client that takes a long answer slowly is alive, although its pong waits behind that answer
+    a client that takes nothing is cut off, even though bytes for it are left: a polite close would wait for ever
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent
+
+FAREWELL_S = 1.0  # for the close frame to leave
+
+
+class ChatSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection's bytes, from the handshake to the end."""
+
+    _unsent_at_ping = 0
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        event = await super().receive()
+        if not self.writable.is_set() and not self.transport.is_closing():
+            self.transport.pause_reading()  # uvicorn has just resumed it
+        return event
+
+    def send_keepalive_ping(self) -> None:
+        if self.transport.is_closing():
+            self.transport.abort()  # a whole interval was not enough to take what was left
+            return
+        super().send_keepalive_ping()
+        self._unsent_at_ping = self.transport.get_write_buffer_size()
+        if self.ping_timer is None and self.pong_timer is None:
+            self.schedule_ping()  # a close is under way: look again whether it came about
+
+    def keepalive_timeout(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < self._unsent_at_ping and self.ping_timeout is not None:
+            self._unsent_at_ping = unsent
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+        self.loop.call_later(FAREWELL_S, self.transport.abort)
