@@ -9,6 +9,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from server.websocket_protocol import ChatSocketProtocol
+
 log = structlog.get_logger()
 
 PING_INTERVAL_S = 20.0
@@ -38,7 +40,7 @@ def serve(app: ASGIApp, host: str, port: int, max_frame_bytes: int) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        ws="websockets-sansio",
+        ws=ChatSocketProtocol,
         ws_max_size=max_frame_bytes,
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_INTERVAL_S,

@@ -15,6 +15,7 @@ import uvicorn
 
 from app import create_app
 from config import Settings
+from server.websocket_protocol import ChatSocketProtocol
 
 hypothesis.settings.register_profile("dev", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile(
@@ -33,7 +34,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _running(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    config = uvicorn.Config(create_app(settings), ws="websockets-sansio", log_config=None)
+    config = uvicorn.Config(create_app(settings), ws=ChatSocketProtocol, log_config=None)
     server = _Server(config)
     up = threading.Event()
 
