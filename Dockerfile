@@ -4,7 +4,8 @@ FROM python:3.11-slim-bookworm AS build
 # An index, or a folder of wheels, to take torch from. Empty: the CPU build.
 ARG TORCH_INDEX=
 WORKDIR /app
-RUN python -m venv /venv
+# Releases of pip before 23.3 download a whole package only to say where it lies.
+RUN python -m venv /venv && /venv/bin/python -m pip install --no-cache-dir --quiet "pip>=23.3"
 COPY requirements.txt ./
 COPY tools tools
 RUN /venv/bin/python -m tools.install_torch \

@@ -62,6 +62,8 @@ clean: ## Remove the virtual environment, caches and half-fetched files; the mod
 
 $(venv)/.made:
 	@base="$(PYTHON)" && [ -n "$$base" ] && echo "Making $(venv) with $$base" && "$$base" -m venv --clear $(venv)
+	@# Older releases download a whole package, CUDA and all, only to say where it lies.
+	@$(pip_install) "pip>=23.3"
 	@touch $@
 
 $(venv)/.runtime: requirements.txt $(venv)/.made

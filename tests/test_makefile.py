@@ -61,6 +61,7 @@ def test_the_first_start_installs_fetches_and_serves(project: Project) -> None:
     assert status == 0
     assert calls == [
         "-m venv --clear .venv",
+        "-m pip install --quiet --disable-pip-version-check pip>=23.3",
         "-m tools.install_torch",
         "-m pip install --quiet --disable-pip-version-check -r requirements.txt",
         "-m tools.fetch_model",
@@ -83,7 +84,7 @@ def test_other_requirements_are_installed(project: Project) -> None:
     assert not [call for call in calls if "venv" in call]
 
 
-@pytest.mark.parametrize("step", ["venv", "tools.install_torch", "-r requirements.txt"])
+@pytest.mark.parametrize("step", ["venv", "pip>=23.3", "tools.install_torch", "-r requirements.txt"])
 def test_a_step_that_failed_is_done_again(project: Project, step: str) -> None:
     status, calls, _ = project.make("serve", fails=step)
     assert status != 0

@@ -39,7 +39,8 @@ class Shelf(ThreadingHTTPServer):
         digest = sha256 or hashlib.sha256(wheel).hexdigest()
         self.files[f"/files/{name}"] = wheel
         self.files[f"/files/{name}.metadata"] = METADATA.encode()
-        link = f'<a href="/files/{name}#sha256={digest}" data-core-metadata="true">{name}</a>'
+        apart = 'data-core-metadata="true" data-dist-info-metadata="true"'  # newer and older pip
+        link = f'<a href="/files/{name}#sha256={digest}" {apart}>{name}</a>'
         self.files["/simple/tiny-model/"] = link.encode()
         return self.url("/simple/")
 
