@@ -93,6 +93,7 @@ class OllamaBackend(Backend):
             async with aclosing(self._load_into_memory(request.model)) as seconds:
                 async for _ in seconds:
                     yield Progress("loading")
+            yield Progress("prefill")
         most_tokens = self._num_ctx or facts.num_ctx or facts.context_length
         call = build_call(request, self._options, _think(request, facts), most_tokens)
         async with aclosing(self._ask(request.model, call, asked)) as events:

@@ -272,7 +272,7 @@ def test_a_loaded_model_is_asked_at_once_and_a_cold_one_loaded_first() -> None:
 
     warm, cold = Server(loaded=(MODEL,)), Server()
     assert run(warm, asked) == []
-    assert run(cold, asked) == [Progress("loading")]
+    assert run(cold, asked) == [Progress("loading"), Progress("prefill")]
     assert [len(body["messages"]) for body in warm.calls("/api/chat")] == [1]
     assert [len(body["messages"]) for body in cold.calls("/api/chat")] == [0, 1]
 

@@ -124,7 +124,7 @@ def test_earlier_turns_and_the_system_prompt_are_part_of_the_question(server: Se
         Message("assistant", "Hello Ada!"),
         Message("user", "What is my name?"),
     )
-    events = run(server, lambda backend: events_of(backend, ask(messages=turns)))
+    events = run(server, lambda backend: events_of(backend, ask(messages=turns, params=likeliest(max_tokens=3))))
     assert done_of(events).usage.prompt_tokens == 45
 
 
