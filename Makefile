@@ -47,7 +47,7 @@ lock: $(venv)/.made ## Pin the newest dependencies that pyproject.toml allows (u
 
 .PHONY: schema
 schema: $(venv)/.runtime ## Write docs/protocol.schema.json anew from server/protocol.py
-	@$(python) -m tools.schema
+	@$(python) -m server.schema > schema.new && mv schema.new docs/protocol.schema.json
 
 .PHONY: vendor
 vendor: $(venv)/.made ## Lay the page's libraries anew into static/vendor (uses npm)

@@ -30,7 +30,7 @@ FORBIDDEN = {
     "server/": {*COMPOSITION, *CONCRETE, *TENSORS, "httpx", "fastapi"},
     "server/errors.py": {*COMPOSITION, *CONCRETE, *TENSORS, "httpx"},
     "server/routes/": {*COMPOSITION, *CONCRETE, *TENSORS, "httpx"},
-    "tools/": {*COMPOSITION, "backends", *TENSORS},
+    "tools/": {*COMPOSITION, "backends", "server", *TENSORS, *WEB},
     "bench/": {"tests"},
 }
 
