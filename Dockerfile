@@ -18,7 +18,7 @@ RUN /venv/bin/python -m pip uninstall --yes --quiet uv pip \
     && find . -name '*.a' -delete && find numpy -name tests -type d -prune -exec rm -rf {} +
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 1000 --home-dir /app --shell /usr/sbin/nologin switchboard \
+RUN useradd --uid 1000 --no-create-home --home-dir /app --shell /usr/sbin/nologin switchboard \
     && mkdir -p /app/models /app/data && chown switchboard /app/models /app/data
 WORKDIR /app
 COPY --from=build /venv /venv
