@@ -61,14 +61,18 @@ export function renderUnfinished(text, env = {}) {
   return renderMarkdown(repaired, { references: { ...env.references } });
 }
 
-/** Where the last top-level block of `text` begins, in characters; 0 when there is but one. */
-export function lastBlockStart(text) {
+/**
+ * How much of `text` is whole top-level blocks: all but the last, and no more than `most`.
+ * @returns {{end: number, blocks: number}} characters, 0 when there is but one block; and how many blocks they are
+ */
+export function wholeBlocks(text, most) {
   const tokens = [];
   md.block.parse(text, md, {}, tokens);
-  const line = tokens.findLast((token) => token.level === 0 && token.map && token.nesting >= 0)?.map[0] ?? 0;
-  let start = 0;
-  for (let passed = 0; passed < line; passed += 1) start = text.indexOf("\n", start) + 1;
-  return start;
+  const lines = tokens.filter(({ level, map, nesting }) => level === 0 && map && nesting >= 0).map(({ map }) => map[0]);
+  const blocks = Math.min(Math.max(lines.length - 1, 0), most);
+  let end = 0;
+  for (let passed = 0; passed < (blocks && lines[blocks]); passed += 1) end = text.indexOf("\n", end) + 1;
+  return { end, blocks };
 }
 
 /** Nodes of a highlighter's markup, spans and their classes only. */

@@ -116,6 +116,7 @@ export class ConversationSocket extends EventTarget {
   #receive(text) {
     const frame = JSON.parse(text);
     clearTimeout(this.#silenceTimer);
+    if (frame.code === "rate_limited" && !frame.cmd_id) return this.#sayAgainIn(frame.retry_after ?? 1);
     if (frame.cmd_id && (frame.type === "ack" || frame.type === "error" || frame.type === "pong")) {
       this.settle(frame.cmd_id);
     }
@@ -128,7 +129,17 @@ export class ConversationSocket extends EventTarget {
   #greeted() {
     this.#attempt = 0;
     this.#become("connected");
+    this.#sayAll();
+  }
+
+  #sayAll() {
     for (const cmd_id of this.#outbox.keys()) this.#say(cmd_id);
+  }
+
+  /** A command came too soon after others; the server did not even look which. */
+  #sayAgainIn(seconds) {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#sayAll(), seconds * 1000 + 500 * Math.random());
   }
 
   #say(cmd_id) {

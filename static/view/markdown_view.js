@@ -5,15 +5,17 @@
  * block that would take too long is shown as plain text. Draws within the deadline it is given and goes on in the next
  * frame. Knows nothing of messages or of where the text comes from.
  */
-import { lastBlockStart, renderMarkdown, renderUnfinished } from "../markdown.js";
+import { renderMarkdown, renderUnfinished, wholeBlocks } from "../markdown.js";
 import { CodeBlock, dressCode } from "./code.js";
 import { element } from "./elements.js";
 import { TextRun } from "./text_run.js";
 
 const FIRST_WINDOW = 4_096; // characters looked at together; doubled while that is quick
 const LARGEST_WINDOW = 65_536;
-const QUICK_MS = 16;
+const QUICK_MS = 8;
 const REST_FACTOR = 4; // an unfinished block that took c to draw is drawn again after this many times c
+const BLOCKS_AT_ONCE = 16;
+const MOST_BLOCKS = 2_000; // of one answer; what follows is shown as plain text
 const LONGEST_UNDECIDED = 400;
 const CODE_PORTION = 16_384;
 
@@ -27,6 +29,7 @@ export class MarkdownView {
   #text = "";
   #done = false;
   #frozen = 0; // characters that are drawn for good
+  #blocks = 0; // and how many blocks they are
   #window = FIRST_WINDOW;
   #env = {};
   #tail = [];
@@ -55,6 +58,7 @@ export class MarkdownView {
 
   /** Draw until `deadline`. @returns {boolean} whether all there is to draw is drawn */
   work(deadline) {
+    this.#isWaiting = false;
     while (this.#step()) if (performance.now() >= deadline) return false;
     return !this.#isWaiting;
   }
@@ -63,13 +67,14 @@ export class MarkdownView {
   #step() {
     if (this.#code) return this.#growCode();
     if (this.#plain) return this.#growPlain();
+    if (this.#blocks >= MOST_BLOCKS) return this.#openPlain();
     return this.#openCode() || this.#freezeBlocks() || this.#drawTail();
   }
 
   #restart() {
     this.container.replaceChildren();
     Object.assign(this.#env, { references: {} });
-    this.#frozen = 0;
+    this.#frozen = this.#blocks = 0;
     this.#window = FIRST_WINDOW;
     this.#tail = [];
     this.#tailText = this.#code = this.#plain = null;
@@ -84,6 +89,7 @@ export class MarkdownView {
     this.container.append(block.element);
     this.#code = { block, mark: fence[1], midLine: false };
     this.#frozen += fence[0].length;
+    this.#blocks += 1;
     return true;
   }
 
@@ -120,9 +126,18 @@ export class MarkdownView {
     return true;
   }
 
+  #openPlain() {
+    this.#dropTail();
+    const container = element("div", { class: "plain" });
+    this.container.append(container);
+    this.#plain = new TextRun(container);
+    this.#blocks += 1;
+    return true;
+  }
+
   /** Append plain text up to the next empty line, where markdown may begin again. */
   #growPlain() {
-    const end = this.#text.indexOf("\n\n", this.#frozen);
+    const end = this.#blocks > MOST_BLOCKS ? -1 : this.#text.indexOf("\n\n", this.#frozen);
     const stop = end < 0 ? this.#text.length : end + 2;
     const portion = this.#text.slice(this.#frozen, Math.min(stop, this.#frozen + CODE_PORTION));
     this.#plain.append(portion);
@@ -136,13 +151,13 @@ export class MarkdownView {
     const seen = this.#text.slice(this.#frozen, this.#frozen + this.#window);
     const whole = this.#frozen + seen.length === this.#text.length;
     const decided = whole && !this.#done ? seen.slice(0, seen.length - undecided(seen)) : seen;
-    const start = lastBlockStart(decided);
-    if (start > 0) {
-      this.#freeze(seen.slice(0, start));
+    const { end, blocks } = wholeBlocks(decided, BLOCKS_AT_ONCE);
+    if (end > 0) {
+      this.#freeze(seen.slice(0, end));
+      this.#blocks += blocks;
       return true;
     }
-    if (whole) return false;
-    return this.#widen(seen);
+    return !whole && this.#widen(seen);
   }
 
   /** One block fills the window: look further if blocks like it are quick to draw, else show it as plain text. */
@@ -153,16 +168,11 @@ export class MarkdownView {
       this.#window *= 2;
       return true;
     }
-    this.#dropTail();
-    const container = element("div", { class: "plain" });
-    this.container.append(container);
-    this.#plain = new TextRun(container);
-    return true;
+    return this.#openPlain();
   }
 
   #freeze(markdown) {
     this.#dropTail();
-    this.#isWaiting = false;
     const fragment = renderMarkdown(markdown, this.#env);
     dressCode(fragment, true);
     this.container.append(fragment);
