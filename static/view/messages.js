@@ -143,7 +143,13 @@ export class MessageList {
     this.#showWaiting();
   }
 
-  #place(message, previous = this.#waiting.previousElementSibling) {
+  /** Put a message that is new at the end. */
+  #append(message) {
+    this.#place(message, this.#waiting.previousElementSibling);
+    this.#views.get(message.id).last.classList.add("arriving");
+  }
+
+  #place(message, previous) {
     const view = viewOf(message);
     this.#views.set(message.id, view);
     if (previous) previous.after(...view.elements);
@@ -153,7 +159,7 @@ export class MessageList {
   #show(message) {
     this.#settlePending(message);
     if (message.running) this.showTypingIndicator("AI is typing");
-    else this.#place(message);
+    else this.#append(message);
   }
 
   #write(message) {
@@ -161,14 +167,14 @@ export class MessageList {
     this.removeTypingIndicator();
     const view = this.#views.get(message.id);
     if (view) view.update(message);
-    else this.#place(message);
+    else this.#append(message);
   }
 
   #end(message) {
     this.removeTypingIndicator();
     const view = this.#views.get(message.id);
     if (view) view.update(message);
-    else this.#place(message);
+    else this.#append(message);
   }
 
   #settlePending({ cmd_id }) {

