@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import structlog
-import uuid_utils
 
 from backends.base import Backend, BackendError, BackendUnreachable, Done, Event, GenerationRequest, Health
 from server.catalogue import Catalogue
@@ -25,6 +24,7 @@ from server.connections import ConnectionManager
 from server.context import turns
 from server.models import Models
 from server.options import HubOptions
+from server.prompt import accept
 from server.prompting import Question, prepare
 from server.protocol import (
     Ack,
@@ -35,7 +35,7 @@ from server.protocol import (
     StopCommand,
     UserCommand,
 )
-from server.run import Prompt, Run
+from server.run import Run
 from server.session import Session
 from server.sessions import Sessions
 from server.turns import Answering, Turns
@@ -91,7 +91,10 @@ class Hub:
     async def start(self) -> None:
         """Start the backends and ask for their models, behind everything else; quick ones have answered on return."""
         for backend in self.backends:
-            await backend.start()
+            try:
+                await backend.start()
+            except Exception:  # the others may still answer; the list will say why this one does not
+                log.exception("a backend did not start", backend=backend.name)
         await self._models.start(START_GRACE_S)
 
     async def close(self) -> None:
@@ -104,7 +107,10 @@ class Hub:
         self.sessions.close()
         await self._models.close()
         for backend in self.backends:
-            await backend.close()
+            try:
+                await backend.close()
+            except Exception:
+                log.exception("a backend did not end well", backend=backend.name)
 
     # Conversations
 
@@ -133,24 +139,7 @@ class Hub:
 
     def ask(self, session: Session, command: UserCommand) -> Accepted:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
-        if not command.message.strip():
-            raise CommandRefused("bad_message", "message: There is nothing in it.")
-        if len(command.message) > self.options.max_message_chars:
-            most = f"{self.options.max_message_chars:,}"
-            raise CommandRefused("message_too_long", f"The message is longer than {most} characters.")
-        parent = session.state.nodes.get(command.parent_id) if command.parent_id else None
-        if command.parent_id and (parent is None or parent.role != "ai"):
-            raise CommandRefused("not_found", "There is no answer of that id to follow.")
-        prompt = Prompt(
-            id=str(uuid_utils.uuid7()),
-            run=str(uuid_utils.uuid7()),
-            message=command.message,
-            cmd_id=command.cmd_id,
-            parent_id=command.parent_id,
-            model=command.model,
-            params=command.params,
-            think=command.think,
-        )
+        prompt = accept(command, session.state, self.options.max_message_chars)
         return Accepted(prompt.id, prompt.run, self._turns_of(session).ask(prompt))
 
     def stop(self, session: Session, identity: str | None = None) -> None:
@@ -213,13 +202,14 @@ class Hub:
 
     async def _events(self, run: Run) -> AsyncGenerator[Event, None]:
         """The events of a chat's answer: `generate`, over what the conversation has come to."""
-        backend, info = await self._models.resolve(run.prompt.model or "")
-        state = run.session.state
-        history = turns(state.path(state.nodes[run.prompt.id].parent_id))
-        prompt = run.prompt
-        question = Question(run.id, history, prompt.message, prompt.params, prompt.think, run.session.id)
+        prompt, state = run.prompt, run.session.state
+        backend, info = await self._models.resolve(prompt.model or "")
+        path = state.path(state.nodes[prompt.id].parent_id)
+        question = Question(run.id, turns(path), prompt.message, prompt.params, prompt.think, run.session.id)
         prepared = await prepare(question, backend, info, self.options)
         run.prepared(prepared.request.model, prepared.params, prepared.prompt_tokens)
+        if path and path[-1].model not in (None, run.model):
+            run.session.publish(NoticeEvent(message=f"From here on {run.model} answers."))
         if dropped := [identity for identity in prepared.dropped if identity not in state.dropped]:
             text = "This conversation is longer than the model can read. Its oldest turns are left out."
             run.session.publish(NoticeEvent(message=text, dropped=dropped))

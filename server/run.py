@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import structlog
 
@@ -28,6 +27,7 @@ from backends.base import (
 )
 from server.clock import Clock, Timer
 from server.coalesce import Channel, Coalescer
+from server.prompt import Prompt
 from server.protocol import (
     AiEvent,
     CanvasMessage,
@@ -46,20 +46,6 @@ from server.session import Session
 PROGRESS_EVERY_S = 1.0
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, frozen=True)
-class Prompt:
-    """A message that was accepted. It is being answered, or waits for its turn. `run` is the id of the answer to it."""
-
-    id: str
-    run: str
-    message: str
-    cmd_id: str | None = None
-    parent_id: str | None = None  # None: whatever the last message is when its turn comes
-    model: str | None = None
-    params: ChatParams | None = None
-    think: bool | None = None
 
 
 class Run:

@@ -80,7 +80,7 @@ class Subscriber:
         self._wake.set()
 
     def published(self, size: int) -> None:
-        """The log has grown by an event of `size` bytes. A reader that was up to date is not slow, whatever the size."""
+        """The log grew by an event of `size` bytes. Whoever had all before it is not slow, however long it is."""
         if self.unsent - size > self.session.limits.subscriber_bytes:
             self.too_slow = True
             self.close()

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from backends.base import Event
 from server.clock import Clock, Timer
 from server.commands import CommandRefused, Receipts
+from server.prompt import Prompt
 from server.protocol import ProgressMessage, QueuedEvent, RemovedEvent
-from server.run import Prompt, Run
+from server.run import Run
 from server.session import Session
 
 MAX_WAITING = 16

@@ -6,6 +6,7 @@ Knows bytes and timers only. To be given to uvicorn as `ws=`. Three things are d
     never reads costs no memory
     a client that takes a long answer slowly is alive, although its pong waits behind that answer
     a client that takes nothing is cut off, even though bytes for it are left: a polite close would wait for ever
+    once uvicorn itself has begun to close, the application's sends find a client that is gone, and not a mistake
 """
 
 from __future__ import annotations
@@ -57,4 +58,9 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
         super().keepalive_timeout()
+        self.disconnected = True
         self.loop.call_later(FAREWELL_S, self.transport.abort)
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self.disconnected = True

@@ -189,6 +189,17 @@ def test_the_oldest_turns_are_left_out_when_the_context_is_full_and_that_is_said
     )
 
 
+def test_another_model_than_the_one_before_is_said():
+    async def scenario(stage: Stage) -> None:
+        await stage.answered("a", Done("stop"))
+        await stage.answered("b", Done("stop"))
+        await stage.answered("c", Done("stop"), model="bigger")
+        notices = [frame["message"] for frame in stage.reader.frames if frame["type"] == "notice"]
+        assert notices == ["From here on puppet/bigger answers."]
+
+    on_stage(scenario, ModelInfo("toy"), ModelInfo("bigger"))
+
+
 # Stopping
 
 

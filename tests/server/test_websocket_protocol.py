@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
 from backends.echo import EchoBackend
 from server.hub import Hub
 from server.options import HubOptions
 from server.protocol import NoticeEvent
 from server.session import Session
-from tests.server.doubles import Client, eventually
+from tests.server.doubles import Client, eventually, turn_over
 from tests.server.raw_client import frames_and_close, slow_socket
 from tests.server.serving import serving
 
@@ -88,3 +90,22 @@ def test_pings_whose_pongs_are_never_read_cost_no_memory():
                 assert sent < 16 * 1024 * 1024, "the flood must be held back"
 
     asyncio.run(scenario())
+
+
+def test_what_is_sent_while_a_broken_client_is_being_closed_is_no_mistake(caplog: pytest.LogCaptureFixture):
+    async def scenario() -> None:
+        async with serving([EchoBackend()], send_buffer=4096) as (hub, url):
+            session, raw = await visited(hub, url)
+            with raw:
+                session.publish(NoticeEvent(message="x" * 40_000))
+                await turn_over()
+                await asyncio.get_running_loop().sock_sendall(raw, b"\x81\x05hello")  # not masked, as it must be
+                for _ in range(200):
+                    if not session.subscribers:
+                        break
+                    session.publish(NoticeEvent(message="more"))
+                    await turn_over(1)
+            await eventually(lambda: not hub.connections.active_connections)
+
+    asyncio.run(scenario())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from backends.echo import EchoBackend
+from server.protocol import LoadingMessage, SystemMessage
+from tests.server.doubles import eventually
+from tests.server.serving import joined, serving
+
+
+def test_open_sockets_are_listed_and_closed_ones_are_not():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url):
+            async with joined(url), joined(url):
+                assert len(hub.connections.active_connections) == 2
+            await eventually(lambda: not hub.connections.active_connections)
+
+    asyncio.run(scenario())
+
+
+def test_a_message_can_be_sent_to_one_socket():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), joined(url) as one, joined(url) as other:
+            manager = hub.connections
+            await manager.send_message(json.dumps({"type": "system", "message": "you"}), manager.active_connections[0])
+            assert (await one.until("system"))["message"] == "you"
+            await other.send('{"type":"ping"}')
+            await other.until("pong")
+            assert other.types() == ["system", "pong"]
+
+    asyncio.run(scenario())
+
+
+def test_a_notice_reaches_every_socket_of_every_session():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), joined(url) as one, joined(url) as other:
+            hub.connections.broadcast(LoadingMessage(model="m", message="loading", done=1, total=2))
+            hub.connections.broadcast(SystemMessage(message="Going down soon."))
+            for client in (one, other):
+                assert (await client.until("loading"))["done"] == 1
+                assert (await client.until("system"))["message"] == "Going down soon."
+
+    asyncio.run(scenario())
+
+
+def test_all_sockets_are_closed_with_the_same_word():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), joined(url) as one, joined(url) as other:
+            closing = asyncio.create_task(hub.connections.close_all(1013, "retry_after=3"))
+            assert [await one.until_closed(), await other.until_closed()] == [1013, 1013]
+            assert one.socket.close_reason == "retry_after=3"
+            await closing
+            assert hub.connections.active_connections == []
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_of_ours_closes_that_socket_alone_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), joined(url) as one, joined(url) as other:
+            with monkeypatch.context() as broken:
+                broken.setattr(hub, "execute", lambda *_: 1 / 0)
+                await one.send('{"type":"stop"}')
+                assert await one.until_closed() == 1011
+            await other.send('{"message":"Hi"}')
+            await other.until("ai")
+
+    asyncio.run(scenario())
