@@ -73,6 +73,13 @@ def test_the_app_does_not_wait_for_ollama_and_the_pull_does(compose: dict[str, A
     assert compose["services"]["pull-model"]["entrypoint"] == ["ollama", "pull", "${OLLAMA_MODEL:-gemma:2b}"]
 
 
+def test_compose_reads_the_settings_as_the_server_does() -> None:
+    """Compose takes a comment for the value where nothing stands before it, so an empty value is written as quotes."""
+    for line in (ROOT / ".env").read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert re.match(r"[A-Z_]+=\S", line), f"{line.partition('=')[0]} has no value that Compose would see."
+
+
 def test_the_overrides_are_settings_that_the_server_takes(
     compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
