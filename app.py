@@ -17,8 +17,9 @@ from backends import create_backend
 from backends.base import Backend
 from config import ROOT, Settings, SettingsError, load_settings
 from server.errors import add_error_handlers
-from server.hub import Hub, HubOptions
+from server.hub import Hub
 from server.logs import configure_logs
+from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.process import serve
 from server.routes.health import health_router
