@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 from backends.base import Backend, Event, GenerationRequest, Loading, ModelInfo, ModelInvalid, ModelNotFound, Overloaded
 from backends.echo import EchoBackend
 from server.errors import add_error_handlers
-from server.hub import Hub, HubOptions
+from server.hub import Hub
+from server.options import HubOptions
 from server.routes.models import models_router
 
 

@@ -8,9 +8,9 @@ from contextlib import aclosing
 
 from backends.base import BackendFailed, Loading
 from backends.http import error_text
-from backends.ollama_client import Call, OllamaClient
-from backends.ollama_errors import pull_failed, told
-from backends.ollama_models import JsonObject, positive
+from backends.ollama.client import Call, OllamaClient
+from backends.ollama.errors import pull_failed, told
+from backends.ollama.models import JsonObject, positive
 from backends.patience import Patience
 
 _STATUS = {

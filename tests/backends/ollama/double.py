@@ -1,6 +1,6 @@
 """A stand-in for an Ollama server: real sockets, recorded answers, and any misbehaviour a test asks for.
 
-It answers as the recordings in `ollama_traces/` say, unless a test has told it with `will` what the next answer at a
+It answers as the recordings in `traces/` say, unless a test has told it with `will` what the next answer at a
 path is. A `Reply` is a list of steps, so that an answer can be cut anywhere, dripped, stalled or broken off.
 """
 
@@ -18,7 +18,7 @@ from enum import Enum
 from http import HTTPStatus
 from pathlib import Path
 
-TRACES = Path(__file__).parent / "ollama_traces"
+TRACES = Path(__file__).parent / "traces"
 LOAD = "/api/chat without messages"
 
 

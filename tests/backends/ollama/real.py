@@ -19,7 +19,7 @@ import psutil
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent / ".ollama"
-WEIGHTS = HERE.parents[1] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+WEIGHTS = HERE.parents[2] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = "smollm2:135m"
 THINKER = "thinker"  # takes the words between "The" and "is" for its thinking
 _THINKER_TEMPLATE = (
@@ -42,7 +42,7 @@ def lay_out(version: str) -> Path:
         raise CannotRun("its wheels are for Linux on x86-64")
     if shutil.which("cc") is None:
         raise CannotRun("it needs a C compiler, and cc is not installed")
-    script = ["bash", str(HERE / "real_ollama.sh"), str(folder), version]
+    script = ["bash", str(HERE / "real.sh"), str(folder), version]
     done = subprocess.run(
         script, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, timeout=300
     )
@@ -59,7 +59,7 @@ class RealOllama:
         self.version = version
         self._files = lay_out(version)
         if not WEIGHTS.exists():
-            raise CannotRun(f"there are no weights at {WEIGHTS.relative_to(HERE.parents[1])}")
+            raise CannotRun(f"there are no weights at {WEIGHTS.relative_to(HERE.parents[2])}")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:

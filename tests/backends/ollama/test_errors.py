@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from backends.base import BackendError, BackendFailed, ContextOverflow, ModelNotFound, Overloaded, Unsupported
 from backends.http import StatusError
-from backends.ollama_errors import broke, clean, pull_failed, refused, told
+from backends.ollama.errors import broke, clean, pull_failed, refused, told
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from backends.base import (
     Unsupported,
 )
 from backends.ollama import OllamaBackend
-from tests.backends.asking import (
+from tests.backends.ollama.asking import (
     ANSWER,
     MODEL,
     WEATHER_TOOL,
@@ -35,7 +35,7 @@ from tests.backends.asking import (
     reasoning_of,
     text_of,
 )
-from tests.backends.conftest import Server
+from tests.backends.ollama.conftest import Server
 
 T = TypeVar("T")
 

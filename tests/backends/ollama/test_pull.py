@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.ollama_pull import PullProgress
+from backends.ollama.pull import PullProgress
 
 SIZE = 1_000_000
 

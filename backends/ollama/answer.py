@@ -24,8 +24,8 @@ from backends.base import (
     Usage,
 )
 from backends.http import error_text
-from backends.ollama_client import Call, cut
-from backends.ollama_errors import broke
+from backends.ollama.client import Call, cut
+from backends.ollama.errors import broke
 from backends.think_tags import ThinkTagSplitter
 
 JsonObject = Mapping[str, object]

@@ -1,6 +1,6 @@
 import pytest
 
-from backends.ollama_models import (
+from backends.ollama.models import (
     Facts,
     canonical,
     entries,

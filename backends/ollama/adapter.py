@@ -1,7 +1,7 @@
 """Answers from an Ollama server, over its own API.
 
 Owns the order of the calls: ask what the model can do, have it loaded, ask it, read its answer. How requests and
-answers look is `ollama_answer`'s, what models there are `ollama_catalog`'s, what a refusal means `ollama_errors`'.
+answers look is `answer`'s, what models there are `catalog`'s, what a refusal means `errors`'.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from backends.base import (
     Unsupported,
 )
 from backends.http import StatusError
-from backends.ollama_answer import Answer, build_call, check_supported
-from backends.ollama_catalog import Catalog
-from backends.ollama_client import Call, OllamaClient, drain
-from backends.ollama_errors import refused, told
-from backends.ollama_models import Facts, canonical, is_model_name
-from backends.ollama_pull import pull
+from backends.ollama.answer import Answer, build_call, check_supported
+from backends.ollama.catalog import Catalog
+from backends.ollama.client import Call, OllamaClient, drain
+from backends.ollama.errors import refused, told
+from backends.ollama.models import Facts, canonical, is_model_name
+from backends.ollama.pull import pull
 from backends.patience import Patience
 
 if TYPE_CHECKING:

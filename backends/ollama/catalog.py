@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from backends.base import BackendError, BackendFailed, BackendTimeout, ModelInfo, ModelNotFound
 from backends.http import StatusError
-from backends.ollama_client import Call, Line, OllamaClient
-from backends.ollama_errors import told
-from backends.ollama_models import (
+from backends.ollama.client import Call, Line, OllamaClient
+from backends.ollama.errors import told
+from backends.ollama.models import (
     Facts,
     canonical,
     entries,

@@ -14,11 +14,11 @@ import pytest
 from backends import create_backend
 from backends.base import BackendUnreachable, Loading, ModelInfo, ModelNotFound, ModelsChanged, Notice, Progress
 from backends.ollama import OllamaBackend
-from backends.ollama_catalog import Catalog
-from backends.ollama_client import OllamaClient
-from backends.ollama_models import canonical
+from backends.ollama.catalog import Catalog
+from backends.ollama.client import OllamaClient
+from backends.ollama.models import canonical
 from server.hub import Hub
-from tests.backends.asking import MODEL, ask, events_of, failure_of, loadings_of, text_of
+from tests.backends.ollama.asking import MODEL, ask, events_of, failure_of, loadings_of, text_of
 
 T = TypeVar("T")
 

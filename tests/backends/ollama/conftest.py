@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.backends.ollama_double import OllamaDouble
-from tests.backends.real_ollama import CannotRun, RealOllama
+from tests.backends.ollama.double import OllamaDouble
+from tests.backends.ollama.real import CannotRun, RealOllama
 
 SERVERS = ["double of 0.9.3", "double of 0.5.4", "real 0.9.3", "real 0.5.4"]
 _ran = pytest.StashKey[dict[str, str]]()  # each server asked for: "" when it ran, else why not

@@ -26,7 +26,7 @@ from backends.base import (
     ToolCalls,
 )
 from backends.ollama import OllamaBackend
-from tests.backends.asking import (
+from tests.backends.ollama.asking import (
     ANSWER,
     MODEL,
     WEATHER_TOOL,
@@ -39,7 +39,7 @@ from tests.backends.asking import (
     text_of,
     told_by,
 )
-from tests.backends.ollama_double import LOAD, Act, OllamaDouble, Reply, lines, trace
+from tests.backends.ollama.double import LOAD, Act, OllamaDouble, Reply, lines, trace
 
 T = TypeVar("T")
 CHAT = "/api/chat"

