@@ -49,7 +49,7 @@ class PyTorchBackend(Backend):
     ) -> None:
         """`threads` 0 is one a core; `context_length` makes the models' own shorter."""
         self._model_path = Path(model_path)
-        self._files = ModelFiles(Path(model_dir), _describe)
+        self._files = ModelFiles(Path(model_dir), describe_model)
         self._config = EngineConfig(
             threads=threads,
             max_batch_size=max_batch_size,
@@ -114,25 +114,29 @@ class PyTorchBackend(Backend):
         return TokenCount(await self._active.count_tokens(request), exact=True)
 
     async def _find(self, name: str) -> ServedModel:
-        """The model of that name, which begins to load if it was not the active one."""
-        for model in (self._active, self._next):
-            if model is not None and model.info.name == name and model.info.state != "failed":
-                return model
-        path = (await asyncio.to_thread(self._files.scan)).get(name, (None,))[0]
-        if name == model_name(self._model_path):
-            path = self._model_path
+        """The model of that name, which begins to load if it is neither active nor loading already."""
+        if (served := self._served(name)) is not None:
+            return served
+        files = await asyncio.to_thread(self._files.scan)
+        if (served := self._served(name)) is not None:  # somebody else asked for it meanwhile
+            return served
+        path = self._model_path if name == model_name(self._model_path) else files.get(name, (None,))[0]
         if path is None:
-            raise ModelNotFound(f"There is no model {name[:80]} here. Pick one from the list.")
-        if self._next is not None:
-            raise Overloaded(
-                f"The model {self._next.info.name} is being loaded. Try again when it is ready.",
-                retry_after=RETRY_AFTER,
-            )
+            raise ModelNotFound(f"There is no model {name[:80]!r} here. Pick one from the list.")
         if self._active is None or self._active.info.state == "failed":
             self._active = self._serve(path)
             return self._active
+        if self._next is not None:
+            busy = f"The model {self._next.info.name} is being loaded. Try again when it is ready."
+            raise Overloaded(busy, retry_after=RETRY_AFTER)
         self._next = self._serve(path)
         return self._next
+
+    def _served(self, name: str) -> ServedModel | None:
+        for model in (self._active, self._next):
+            if model is not None and model.info.name == name and model.info.state != "failed":
+                return model
+        return None
 
     def _serve(self, path: Path) -> ServedModel:
         return ServedModel(path, _plain_info(path), self._config, self._changed)
@@ -174,7 +178,7 @@ def _plain_info(path: Path) -> ModelInfo:
     return ModelInfo(model_name(path), state="loading", size=size, quantization=quantization(path))
 
 
-def _describe(path: Path) -> ModelInfo:
+def describe_model(path: Path) -> ModelInfo:
     """What the head of a file tells. A file that cannot be used is listed with the reason."""
     info = replace(_plain_info(path), state="available")
     try:

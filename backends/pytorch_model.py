@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backends.base import (
     BackendError,
@@ -25,9 +26,12 @@ from backends.base import (
 )
 from backends.pytorch_answer import Answer
 from engine.config import EngineConfig
-from engine.errors import EngineError, PromptTooLong, QueueFull
+from engine.errors import PromptTooLong, QueueFull, TemplateError
 from engine.sampling_params import SamplingParams
 from engine.worker import Crashed, Ended, EngineWorker, Failed, Loading, Ready, Rejected, Report, Request, Stepped
+
+if TYPE_CHECKING:
+    from engine.tokenizer import Tokenizer
 
 RETRY_AFTER = 2.0  # seconds
 BROKEN = "Error connecting to engine: it broke while answering and is starting again. Send the message again."
@@ -85,7 +89,7 @@ class ServedModel:
             async with aclosing(self.loading()) as loading:
                 async for done, total in loading:
                     yield Progress("loading", done, total, message=f"Loading {self.info.name}")
-            self._worker.submit(await asyncio.to_thread(self._prepare, request))
+            self._worker.submit(await asyncio.to_thread(_prepare, request, self._engine()))
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     yield event
@@ -96,51 +100,15 @@ class ServedModel:
 
     async def count_tokens(self, request: GenerationRequest) -> int:
         """The tokens of the prompt. The model is ready."""
-        return len(await asyncio.to_thread(self._encode, request))
+        return len(await asyncio.to_thread(_encode, request, self._engine().tokenizer))
 
     def _end_if_idle(self) -> None:
         if self.info.state == "draining" and not self._answers:
             self._worker.stop()
 
-    def _prepare(self, request: GenerationRequest) -> Request:
-        """What the engine needs. Encoding a long prompt and rendering a template take time: not for the loop."""
+    def _engine(self) -> Ready:
         assert self._ready is not None
-        token_ids = self._encode(request)
-        params = request.params
-        stop = params.stop if request.messages is None else params.stop + self._ready.tokenizer.stop
-        left = max(1, self._ready.context_length - len(token_ids))
-        return Request(
-            request.request_id,
-            token_ids,
-            SamplingParams(
-                temperature=params.temperature,
-                top_k=params.top_k,
-                top_p=params.top_p,
-                min_p=params.min_p,
-                max_tokens=left if params.max_tokens is None else params.max_tokens,
-                stop=stop,
-                seed=params.seed,
-            ),
-            request.fairness_key,
-            request.priority,
-        )
-
-    def _encode(self, request: GenerationRequest) -> tuple[int, ...]:
-        assert self._ready is not None
-        tokenizer = self._ready.tokenizer
-        if request.messages is not None:
-            messages = [{"role": message.role, "content": message.content} for message in request.messages]
-            try:
-                ids = tokenizer.encode_chat(messages)
-            except EngineError as error:
-                raise Unsupported(str(error)) from error
-        elif request.token_ids is not None:
-            ids = list(request.token_ids)
-        else:
-            ids = tokenizer.encode(request.prompt or "")
-            if tokenizer.add_bos and tokenizer.bos_id is not None:
-                ids.insert(0, tokenizer.bos_id)
-        return tuple(ids + tokenizer.encode(request.resume_text))
+        return self._ready
 
     def _from_thread(self, report: Report) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
@@ -191,6 +159,40 @@ class ServedModel:
     def _fail_all(self, error: BackendError) -> None:
         for answer in self._answers.values():
             answer.fail(error)
+
+
+def _prepare(request: GenerationRequest, engine: Ready) -> Request:
+    """What the engine needs. Encoding a long prompt and rendering a template take time: not for the loop."""
+    token_ids = _encode(request, engine.tokenizer)
+    params = request.params
+    left = max(1, engine.context_length - len(token_ids))
+    sampling = SamplingParams(
+        temperature=params.temperature,
+        top_k=params.top_k,
+        top_p=params.top_p,
+        min_p=params.min_p,
+        max_tokens=left if params.max_tokens is None else params.max_tokens,
+        stop=params.stop if request.messages is None else params.stop + engine.tokenizer.stop,
+        seed=params.seed,
+    )
+    return Request(request.request_id, token_ids, sampling, request.fairness_key, request.priority)
+
+
+def _encode(request: GenerationRequest, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The prompt's tokens, and those of the answer's beginning. Raises Unsupported if the template refuses."""
+    if request.messages is not None:
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        try:
+            ids = tokenizer.encode_chat(messages)
+        except TemplateError as error:
+            raise Unsupported(str(error)) from error
+    elif request.token_ids is not None:
+        ids = list(request.token_ids)
+    else:
+        ids = tokenizer.encode(request.prompt or "")
+        if ids and tokenizer.add_bos and tokenizer.bos_id is not None:
+            ids.insert(0, tokenizer.bos_id)
+    return tuple(ids + tokenizer.encode(request.resume_text))
 
 
 def _as_backend_error(error: Exception) -> BackendError:

@@ -7,6 +7,7 @@ calls on its own thread. Knows nothing of event loops.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -25,6 +26,10 @@ if TYPE_CHECKING:  # torch takes seconds to import: that happens on the thread
     from engine.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
+
+# Compute threads wait for each other hundreds of times a step, by default spinning. Where another program holds a core,
+# they spin away the time that the last of them needs, and steps get ten times slower. Read when torch is imported.
+_SPINS = "10000"
 
 CRASHES = 3  # so many within `CRASH_WINDOW` seconds, and the engine stays down
 CRASH_WINDOW = 60.0
@@ -174,6 +179,7 @@ class EngineWorker:
         return True
 
     def _load(self) -> LLMEngine:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
         from engine.llm_engine import LLMEngine
 
         return LLMEngine.from_gguf(self._path, config=self._config, progress=self._loaded)

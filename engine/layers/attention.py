@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.kv_cache import BLOCK, blocks_for
 
-TILE = 4  # queries
+TILE = 2  # queries
 _SCORES_AT_ONCE = 8 << 20  # elements: bounds the memory of a long chunk over a long context
 
 

@@ -1,0 +1,555 @@
+"""The in-process engine behind the interface of a backend: states, events, errors, and a loop that is never blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.base import (
+    BackendError,
+    BackendFailed,
+    ContextOverflow,
+    Done,
+    Event,
+    GenerationRequest,
+    Loading,
+    Message,
+    ModelInvalid,
+    ModelNotFound,
+    ModelsChanged,
+    Notice,
+    Overloaded,
+    Params,
+    Progress,
+    Text,
+    Unsupported,
+)
+from backends.model_files import ModelFiles
+from backends.pytorch import PyTorchBackend, describe_model
+from engine.llm_engine import LLMEngine
+from tests.tiny_model import CONTEXT, write_tiny_model
+
+SECONDS = 30  # more than anything here takes on a busy machine
+GREEDY = Params(temperature=0, max_tokens=8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two models: `tiny`, and `other`, which answers differently."""
+    write_tiny_model(tmp_path / "Tiny.Q4_1.gguf", seed=0)
+    write_tiny_model(tmp_path / "Other-F16.gguf", seed=1)
+    return tmp_path
+
+
+@asynccontextmanager
+async def started(folder: Path, file: str = "Tiny.Q4_1.gguf", **options: Any) -> AsyncGenerator[PyTorchBackend, None]:
+    backend = PyTorchBackend(folder / file, folder, threads=1, **options)
+    await backend.start()
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+def within(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(test(), SECONDS)
+
+    asyncio.run(bounded())
+
+
+def request(request_id: str = "r", model: str = "tiny", **changes: Any) -> GenerationRequest:
+    asked = {"messages": (Message("user", "hello"),), "params": GREEDY}
+    if "prompt" in changes or "token_ids" in changes:
+        del asked["messages"]
+    return GenerationRequest(request_id, model, **{**asked, **changes})
+
+
+async def events_of(backend: PyTorchBackend, asked: GenerationRequest) -> list[Event]:
+    return [event async for event in backend.generate(asked)]
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))
+
+
+async def answer(backend: PyTorchBackend, asked: GenerationRequest) -> str:
+    return text_of(await events_of(backend, asked))
+
+
+async def error_of(backend: PyTorchBackend, asked: GenerationRequest) -> BackendError:
+    with pytest.raises(BackendError) as caught:
+        await events_of(backend, asked)
+    return caught.value
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+def is_active(backend: PyTorchBackend, name: str) -> bool:
+    return backend._active is not None and (backend._active.info.name, backend._active.info.state) == (name, "ready")
+
+
+def requests_of(backend: PyTorchBackend) -> int:
+    return backend._active.requests if backend._active is not None else 0
+
+
+# Answers
+
+
+def test_an_answer_has_its_events_in_order(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            events = await events_of(backend, request())
+            kinds = [type(event) for event in events]
+            phases = [event.phase for event in events if isinstance(event, Progress)]
+            assert phases[0] == "loading"
+            assert phases[-1] == "prefill"
+            assert kinds.index(Text) > len(phases) - 1
+            done = events[-1]
+            assert isinstance(done, Done)
+            assert done.finish_reason == "length"
+            assert done.usage.completion_tokens == 8
+            assert done.usage.prompt_tokens == (await backend.count_tokens(request())).n
+            times = done.timings
+            assert 0 <= times.queued_ms <= times.ttft_ms <= times.total_ms
+            assert times.tokens_per_second > 0
+
+    within(test)
+
+
+def test_token_ids_come_with_the_text_they_made(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            asked = request(params=Params(temperature=1.5, seed=3, max_tokens=60))
+            events = await events_of(backend, asked)
+            texts = [event for event in events if isinstance(event, Text)]
+            assert all(event.text and event.token_ids for event in texts)
+            done = events[-1]
+            assert isinstance(done, Done)
+            assert sum(len(event.token_ids) for event in texts) <= done.usage.completion_tokens
+
+    within(test)
+
+
+def test_a_prompt_may_be_messages_text_or_tokens(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            chat = await answer(backend, request())
+            written = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+            text = await events_of(backend, request(prompt=written))
+            tokens = await answer(backend, request(token_ids=(71, 68, 75, 75, 78)))
+            assert tokens == await answer(backend, request(prompt="hello"))
+            done = text[-1]
+            assert isinstance(done, Done)
+            assert done.usage.prompt_tokens > (await backend.count_tokens(request())).n, "text is no control token"
+            assert chat != text_of(text)
+
+    within(test)
+
+
+def test_an_answer_goes_on_from_its_beginning(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            joined = await events_of(backend, request(prompt="hello wor"))
+            resumed = await events_of(backend, request(prompt="hello ", resume_text="wor"))
+            assert text_of(resumed) == text_of(joined)
+            assert isinstance(resumed[-1], Done)
+            assert isinstance(joined[-1], Done)
+            assert resumed[-1].usage == joined[-1].usage
+            in_chat = await events_of(backend, request(resume_text="wor"))
+            assert isinstance(in_chat[-1], Done)
+            assert in_chat[-1].usage.prompt_tokens == (await backend.count_tokens(request())).n + 3
+
+    within(test)
+
+
+def test_without_max_tokens_an_answer_may_fill_the_context(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder, context_length=64) as backend:
+            events = await events_of(backend, request(params=Params(temperature=0)))
+            done = events[-1]
+            assert isinstance(done, Done)
+            assert done.finish_reason == "length"
+            assert done.usage.prompt_tokens + done.usage.completion_tokens == 64
+
+    within(test)
+
+
+def test_the_same_seed_answers_the_same_alone_and_among_others(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            asked = [
+                request(str(n), prompt="x" * (n + 1), params=Params(temperature=1.2, seed=n, max_tokens=20))
+                for n in range(6)
+            ]
+            alone = [await answer(backend, one) for one in asked]
+            assert await asyncio.gather(*(answer(backend, one) for one in asked)) == alone
+
+    within(test)
+
+
+def test_the_event_loop_is_never_blocked(folder: Path) -> None:
+    """A tick every millisecond goes on ticking through loading, a long prompt and decoding."""
+
+    async def test() -> None:
+        longest = 0.0
+
+        async def tick() -> None:
+            nonlocal longest
+            while True:
+                before = time.thread_time()
+                await asyncio.sleep(0.001)
+                longest = max(longest, time.thread_time() - before)
+
+        ticking = asyncio.create_task(tick())
+        async with started(folder) as backend:
+            await answer(backend, request(prompt="word " * 180, params=Params(temperature=0, max_tokens=50)))
+        ticking.cancel()
+        assert longest < 0.05, "the loop's own thread computed"
+
+    within(test)
+
+
+# The queue
+
+
+def test_those_who_wait_are_told_their_place(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder, max_batch_size=1) as backend:
+            await answer(backend, request("warm"))
+            long = request("first", params=Params(temperature=0, max_tokens=300))
+            first = asyncio.create_task(events_of(backend, long))
+            await until(lambda: requests_of(backend) == 1)
+            others = [asyncio.create_task(events_of(backend, request(str(n)))) for n in range(2)]
+            await asyncio.gather(first, *others)
+            events = [[e for e in task.result() if isinstance(e, Progress)] for task in others]
+            places = [[event.position for event in one if event.phase == "queued"] for one in events]
+            assert sorted(places) == [[1], [2, 1]]
+
+    within(test)
+
+
+def test_more_than_may_wait_are_sent_away(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder, max_batch_size=1, max_queue_size=1) as backend:
+            running = [asyncio.create_task(events_of(backend, request(str(n)))) for n in range(2)]
+            await until(lambda: requests_of(backend) == 2)
+            error = await error_of(backend, request("late"))
+            assert isinstance(error, Overloaded)
+            assert error.message == "Engine overloaded."
+            assert error.retry_after
+            await asyncio.gather(*running)
+            assert await answer(backend, request("later"))
+
+    within(test)
+
+
+def test_closing_an_answer_frees_its_slot(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder, max_batch_size=1) as backend:
+            endless = request("endless", params=Params(temperature=0, max_tokens=900))
+            async with aclosing(backend.generate(endless)) as events:
+                async for event in events:
+                    if isinstance(event, Text):
+                        break
+            assert (await backend.health()).details["requests"] == 0
+            assert await answer(backend, request("next"))
+
+    within(test)
+
+
+# Loading
+
+
+def test_start_returns_before_the_model_is_loaded(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            info = (await backend.list_models())[0]
+            assert (info.name, info.state) == ("tiny", "loading")
+            assert not (await backend.health()).ok
+            await answer(backend, request())
+            info = (await backend.list_models())[0]
+            assert (info.state, info.context_length, info.quantization) == ("ready", CONTEXT, "Q4_1")
+            assert info.size == (folder / "Tiny.Q4_1.gguf").stat().st_size
+            assert (await backend.health()).ok
+
+    within(test)
+
+
+def test_a_request_while_loading_can_be_closed(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            generator = backend.generate(request("gone"))
+            event = await anext(generator)
+            assert isinstance(event, Progress)
+            assert event.phase == "loading"
+            await generator.aclose()
+            assert await answer(backend, request("stays"))
+
+    within(test)
+
+
+def test_those_who_listen_hear_of_loading_and_of_its_end(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            heard: list[Notice] = []
+            backend.notify = heard.append
+            await answer(backend, request())
+            loads = [notice for notice in heard if isinstance(notice, Loading)]
+            assert loads
+            assert [notice.done for notice in loads] == sorted(notice.done for notice in loads)
+            assert isinstance(heard[-1], ModelsChanged)
+
+    within(test)
+
+
+def test_closing_ends_the_loading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        backend = PyTorchBackend(folder / "Tiny.Q4_1.gguf", folder, threads=1)
+        await backend.start()
+        waiting = asyncio.create_task(error_of(backend, request()))
+        await asyncio.sleep(0)
+        await backend.close()
+        assert isinstance(await waiting, BackendFailed)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine ")]
+
+    within(test)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "no model file"), (b"", "is empty"), (b"GGUF\3\0\0\0", "cannot be loaded")],
+)
+def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "broken.gguf"
+    if content is not None:
+        path.write_bytes(content)
+
+    async def test() -> None:
+        async with started(tmp_path, "broken.gguf") as backend:
+            error = await error_of(backend, request(model="broken"))
+            assert isinstance(error, ModelInvalid)
+            assert reason in error.message
+            info = (await backend.list_models())[0]
+            assert info.state == "failed"
+            assert reason in str(info.reason)
+            health = await backend.health()
+            assert not health.ok
+            assert reason in str(health.reason)
+
+    within(test)
+
+
+# Other models
+
+
+def test_files_in_the_folder_are_listed_with_what_their_heads_say(folder: Path) -> None:
+    (folder / "bad.gguf").write_bytes(b"not a model")
+    os.mkfifo(folder / "pipe.gguf")
+    (folder / "loop.gguf").symlink_to(folder / "loop.gguf")
+    (folder / "away.gguf").symlink_to("/etc/hostname")
+    (folder / "folder.gguf").mkdir()
+
+    async def test() -> None:
+        async with started(folder) as backend:
+            models = {info.name: info for info in await backend.list_models()}
+            assert set(models) == {"tiny", "other", "bad"}
+            assert models["other"].state == "available"
+            assert models["other"].context_length == CONTEXT
+            assert models["other"].quantization == "F16"
+            assert models["bad"].state == "failed"
+            assert "not a GGUF file" in str(models["bad"].reason)
+
+    within(test)
+
+
+def test_a_head_is_read_again_only_when_the_file_has_changed(folder: Path) -> None:
+    read: list[str] = []
+
+    def describe(path: Path) -> Any:
+        read.append(path.name)
+        return describe_model(path)
+
+    files = ModelFiles(folder, describe)
+    files.scan()
+    files.scan()
+    assert sorted(read) == ["Other-F16.gguf", "Tiny.Q4_1.gguf"]
+    write_tiny_model(folder / "Other-F16.gguf", seed=2, context_length=512)
+    assert files.scan()["other"][1].context_length == 512
+
+
+def test_another_model_takes_over_and_running_answers_are_finished(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            long = request("long", params=Params(temperature=0, max_tokens=200))
+            whole = await answer(backend, long)
+            running = asyncio.create_task(answer(backend, long))
+            await until(lambda: requests_of(backend) == 1)
+            steps = [step async for step in backend.load("other")]
+            assert steps[-1] == Loading("other", "ready")
+            states = {info.name: info.state for info in await backend.list_models()}
+            assert states["other"] == "ready"
+            assert await answer(backend, request("new", model="other")) != await running
+            assert running.result() == whole
+            await until(lambda: not backend._draining)
+            assert {info.name: info.state for info in await backend.list_models()} == {
+                "other": "ready",
+                "tiny": "available",
+            }
+
+    within(test)
+
+
+def test_a_model_that_fails_to_load_leaves_the_active_one(folder: Path) -> None:
+    write_tiny_model(folder / "lacking.gguf", **{"blk.1.ffn_up.weight": None})
+
+    async def test() -> None:
+        async with started(folder) as backend:
+            before = await answer(backend, request())
+            with pytest.raises(ModelInvalid, match=r"lacks the tensor blk\.1\.ffn_up\.weight"):
+                [step async for step in backend.load("lacking")]
+            assert await answer(backend, request()) == before
+            assert (await backend.list_models())[0].state == "ready"
+
+    within(test)
+
+
+def test_two_loads_of_one_model_are_one(folder: Path) -> None:
+    async def test() -> None:
+        async def load(backend: PyTorchBackend) -> list[Loading]:
+            return [step async for step in backend.load("other")]
+
+        async with started(folder) as backend:
+            await answer(backend, request())
+            results = await asyncio.gather(load(backend), load(backend))
+            assert [steps[-1].message for steps in results] == ["ready", "ready"]
+
+    within(test)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "..",
+        "",
+        "a\0b",
+        "nobody",
+        "x" * 10_000,
+        "%2e%2e",
+        "..\\x",
+        "away",
+        "tiny\r\n",
+    ],
+)
+def test_a_name_is_never_a_path(folder: Path, name: str) -> None:
+    (folder / "away.gguf").symlink_to("/etc/hostname")
+
+    async def test() -> None:
+        async with started(folder) as backend:
+            await answer(backend, request())
+            assert isinstance(await error_of(backend, request(model=name)), ModelNotFound)
+            with pytest.raises(ModelNotFound):
+                [step async for step in backend.load(name)]
+
+    within(test)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": 3}, "logprobs"),
+        ({"tools": ({"type": "function"},)}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"params": Params(diffusion={"steps": 4})}, "diffusion"),
+        ({"params": Params(max_tokens=0)}, "max_tokens"),
+        ({"prompt": ""}, "empty"),
+        ({"token_ids": (99_999,)}, "token id"),
+    ],
+)
+def test_what_cannot_be_done_is_named(folder: Path, changes: dict[str, Any], field: str) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            error = await error_of(backend, request(**changes))
+            assert isinstance(error, Unsupported)
+            assert field in error.message
+            assert (await backend.health()).details.get("requests", 0) == 0
+
+    within(test)
+
+
+def test_a_prompt_too_long_is_refused_with_numbers(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            error = await error_of(backend, request(prompt="x" * 2000))
+            assert isinstance(error, ContextOverflow)
+            assert "2,000 tokens" in error.message
+            assert "1,024" in error.message
+
+    within(test)
+
+
+def test_an_engine_that_breaks_is_built_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            before = await answer(backend, request())
+            with monkeypatch.context() as broken:
+                broken.setattr(LLMEngine, "step", _break)
+                errors = await asyncio.gather(*(error_of(backend, request(str(n))) for n in range(3)))
+            assert {type(error) for error in errors} == {BackendFailed}
+            assert "Error connecting to engine" in errors[0].message
+            assert await answer(backend, request()) == before
+
+    within(test)
+
+
+def test_an_engine_that_keeps_breaking_stays_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.setattr(LLMEngine, "step", _break)
+        async with started(folder) as backend:
+            errors = [await error_of(backend, request(str(n))) for n in range(3)]
+            assert {type(error) for error in errors} == {BackendFailed}
+            assert isinstance(await error_of(backend, request("late")), ModelInvalid)
+            assert "stays down" in str((await backend.health()).reason)
+
+    within(test)
+
+
+def _break(self: LLMEngine) -> None:
+    raise RuntimeError("the tensors do not match")
+
+
+def test_closing_ends_what_runs_and_leaves_no_thread(folder: Path) -> None:
+    async def test() -> None:
+        backend = PyTorchBackend(folder / "Tiny.Q4_1.gguf", folder, threads=1)
+        await backend.start()
+        running = asyncio.create_task(error_of(backend, request(params=Params(temperature=0, max_tokens=900))))
+        await until(lambda: is_active(backend, "tiny"))
+        await backend.close()
+        assert isinstance(await running, BackendFailed)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine ")]
+
+    within(test)
+
+
+def test_importing_the_backend_does_not_import_torch() -> None:
+    code = "import backends.pytorch, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

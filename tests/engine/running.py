@@ -1,0 +1,67 @@
+"""Running an engine to the end, in the few words that tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from engine.llm_engine import LLMEngine
+from engine.output import StepOutput
+from engine.sampling_params import SamplingParams
+from engine.scheduler import Chunk
+
+GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
+
+
+@dataclass(slots=True)
+class Result:
+    """All that came out for one request. `logits` are the rows its tokens were picked from."""
+
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    finish_reason: str | None = None
+    outputs: list[StepOutput] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+
+
+def run(engine: LLMEngine, results: dict[str, Result] | None = None, *, steps: int | None = None) -> dict[str, Result]:
+    """Step until there is no work, or `steps` times."""
+    results = {} if results is None else results
+    while engine.has_work() and steps != 0:
+        for output in engine.step():
+            result = results.setdefault(output.request_id, Result())
+            result.outputs.append(output)
+            result.tokens += output.new_token_ids
+            result.text += output.text
+            result.finish_reason = output.finish_reason
+        steps = None if steps is None else steps - 1
+    return results
+
+
+def ask(engine: LLMEngine, prompt: list[int], params: SamplingParams = GREEDY) -> Result:
+    """The answer to one prompt."""
+    engine.add_request("only", prompt, params)
+    return run(engine)["only"]
+
+
+@contextmanager
+def watched_logits(engine: LLMEngine, results: dict[str, Result]) -> Iterator[None]:
+    """Meanwhile, each row of logits that a token is picked from is kept in `results`."""
+    runner = engine._runner
+    original = runner.run
+
+    def watching(chunks: list[Chunk]) -> Tensor:
+        complete = [chunk.sequence.request_id for chunk in chunks if chunk.completes]
+        logits = original(chunks)
+        for request_id, row in zip(complete, logits, strict=True):
+            results.setdefault(request_id, Result()).logits.append(row.clone())
+        return logits
+
+    runner.run = watching
+    try:
+        yield
+    finally:
+        runner.run = original
