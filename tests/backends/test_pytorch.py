@@ -277,9 +277,9 @@ def test_closing_an_answer_frees_its_slot(folder: Path) -> None:
 def test_start_returns_before_the_model_is_loaded(folder: Path) -> None:
     async def test() -> None:
         async with started(folder) as backend:
+            assert not (await backend.health()).ok
             info = (await backend.list_models())[0]
             assert (info.name, info.state) == ("tiny", "loading")
-            assert not (await backend.health()).ok
             await answer(backend, request())
             info = (await backend.list_models())[0]
             assert (info.state, info.context_length, info.quantization) == ("ready", CONTEXT, "Q4_1")
