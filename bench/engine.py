@@ -1,4 +1,4 @@
-"""How fast the engine loads, reads and writes: `python bench/engine.py [--model FILE] [--path reference] [--threads N]`.
+"""How fast the engine loads, reads and writes: `python -m bench.engine --help`.
 
 Prints medians. The machine should be quiet: compute threads wait for each other many times a step.
 """
@@ -21,6 +21,7 @@ BATCHES = (1, 4, 8, 16)
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
     parser.add_argument("--path", choices=("fast", "reference"), default="fast")
