@@ -43,6 +43,7 @@ from server.turns import Answering, Turns
 START_GRACE_S = 0.3
 CLOSE_GRACE_S = 5.0
 RESTARTING = 1012
+RETRY_AFTER_S = 1
 
 log = structlog.get_logger()
 
@@ -78,7 +79,8 @@ class Hub:
         self._models = Models(self._catalogue, self.clock, self.connections.broadcast)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
-        self._watched: set[str] = set()
+        self._watched: set[str] = set()  # sessions with subscribers
+        self._closing = False
         self._answering = Answering(
             events=self._events,
             model=self._catalogue.full_name,
@@ -99,11 +101,12 @@ class Hub:
 
     async def close(self) -> None:
         """End every answer with what came of it, close every socket, and give the backends back."""
+        self._closing = True
         for turns_ in tuple(self._turns.values()):
             turns_.close()
         if self._runs:
             await asyncio.wait(self._runs, timeout=CLOSE_GRACE_S)
-        await self.connections.close_all(RESTARTING)
+        await self.connections.close_all(RESTARTING, f"retry_after={RETRY_AFTER_S}")
         self.sessions.close()
         await self._models.close()
         for backend in self.backends:
@@ -139,6 +142,8 @@ class Hub:
 
     def ask(self, session: Session, command: UserCommand) -> Accepted:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
+        if self._closing:
+            raise CommandRefused("overloaded", "The server is restarting.", retry_after=RETRY_AFTER_S)
         prompt = accept(command, session.state, self.options.max_message_chars)
         return Accepted(prompt.id, prompt.run, self._turns_of(session).ask(prompt))
 

@@ -53,7 +53,7 @@ class Turns:
         """Answer `prompt`, now or when its turn comes. Gives the `seq` of its first event. Raises CommandRefused."""
         self._abandoned = False  # whoever asks is there
         self._next()
-        if self.run is None and not self._closed:
+        if self.run is None:
             return self._begin(prompt)
         if len(self._waiting) >= MAX_WAITING:
             raise CommandRefused("overloaded", "Too many messages wait here already.", retry_after=5)

@@ -411,6 +411,22 @@ def test_sessions_out_of_use_are_bounded_and_the_oldest_go_first():
     on_stage(scenario)
 
 
+def test_a_hub_that_closes_takes_no_more_prompts_but_ends_what_runs():
+    async def scenario(stage: Stage) -> None:
+        accepted, waiting = stage.ask("one"), stage.ask("two")
+        stage.puppet.say("Half")
+        await stage.reader.until("delta")
+        await stage.hub.close()
+        assert stage.session.state.nodes[accepted.run].finish_reason == "interrupted"
+        assert stage.puppet.cancelled == [accepted.run]
+        assert list(stage.session.state.queue) == [waiting.id]
+        with pytest.raises(CommandRefused) as refused:
+            stage.hub.ask(stage.hub.open(), UserCommand(message="Hi"))
+        assert refused.value.code == "overloaded"
+
+    on_stage(scenario)
+
+
 # The choke point
 
 

@@ -432,6 +432,7 @@ def test_the_server_going_down_closes_every_socket_with_1012_and_keeps_the_parti
             await client.until("delta")
             closing = asyncio.create_task(hub.close())
             assert await client.until_closed() == 1012
+            assert client.socket.close_reason == "retry_after=1"
             await closing
             assert client.frames[-1]["type"] == "ai"
             assert client.frames[-1]["finish_reason"] == "interrupted"
