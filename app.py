@@ -78,10 +78,13 @@ def create_backends(settings: Settings) -> list[Backend]:
             "num_ctx": settings.ollama_num_ctx,
         },
     }
-    try:
-        return [create_backend(spec, **options.get(spec, {})) for spec in settings.backends]
-    except ValueError as error:
-        raise SettingsError(f"BACKENDS cannot be used: {error}") from error
+    backends = []
+    for spec in settings.backends:
+        try:
+            backends.append(create_backend(spec, **options.get(spec, {})))
+        except ValueError as error:
+            raise SettingsError(f"The backend {spec} of BACKENDS cannot be used: {error}") from error
+    return backends
 
 
 def hub_options(settings: Settings) -> HubOptions:

@@ -45,7 +45,7 @@ class OllamaClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._upstream = Upstream(
-            base_url(host or "127.0.0.1", DEFAULT_PORT),
+            _address(host),
             name="Ollama",
             hint=_hint(host),
             connect_timeout=connect_timeout,
@@ -115,6 +115,13 @@ def _timed_out(silence: Silence) -> BackendTimeout:
         f"Ollama did not begin to answer within {silence.seconds:g} seconds. "
         "It may be busy, or the model too large for its machine: try again, or pick a smaller model."
     )
+
+
+def _address(host: str) -> str:
+    try:
+        return base_url(host or "127.0.0.1", DEFAULT_PORT)
+    except ValueError as error:
+        raise ValueError(f"OLLAMA_HOST={error}") from error
 
 
 def _hint(host: str) -> str:
