@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from server.clock import Clock
 from server.fold import Conversation
-from server.protocol import AnyLogEvent, CanvasMessage, LoadingMessage, ProgressMessage, encode
+from server.protocol import AnyLogEvent, CanvasMessage, ProgressMessage, encode
 from server.subscriber import Subscriber
 
 
@@ -83,11 +83,9 @@ class Session:
             subscriber.published(size)
         return event.seq
 
-    def transient(self, message: ProgressMessage | LoadingMessage | CanvasMessage) -> None:
+    def transient(self, message: ProgressMessage | CanvasMessage) -> None:
         """Show `message` to those who read now. It has no `seq`; a newer one of its kind takes its place."""
-        frame = encode(message)
-        key = message.model if isinstance(message, LoadingMessage) else message.id
-        key = f"{message.type} {key}"
+        frame, key = encode(message), f"{message.type} {message.id}"
         if isinstance(message, ProgressMessage):
             self._now[key] = frame
         self.active_at = self._clock.now()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.protocol import Ack, LoadingMessage, NoticeEvent, ProgressMessage, encode
+from server.protocol import Ack, CanvasMessage, NoticeEvent, ProgressMessage, encode
 from server.session import BadResume, Limits, Session
 from server.subscriber import MAX_REPLIES, MAX_TRANSIENTS, TooSlow
 from tests.server.doubles import ManualClock, Reader, turn_over
@@ -184,9 +184,9 @@ def test_of_each_kind_of_transient_only_the_latest_waits():
         reader = Reader(session.subscribe())
         for done in range(100):
             session.transient(progress(done))
-        session.transient(LoadingMessage(model="m", message="loading"))
+        session.transient(CanvasMessage(id="run", rev=1, length=2, full=True, step=0, ops=[]))
         await reader.drain()
-        assert [(frame["type"], frame["done"]) for frame in reader.frames] == [("progress", 99), ("loading", 0)]
+        assert [(frame["type"], frame.get("done")) for frame in reader.frames] == [("progress", 99), ("canvas", None)]
 
     asyncio.run(scenario())
 
@@ -196,7 +196,7 @@ def test_transients_are_bounded_whatever_they_are_about():
         session = make()
         reader = Reader(session.subscribe())
         for number in range(1_000):
-            session.transient(LoadingMessage(model=f"m{number}", message="loading"))
+            session.transient(ProgressMessage(id=f"run {number}", phase="queued"))
         await reader.drain()
         assert len(reader.frames) == MAX_TRANSIENTS
 
