@@ -200,6 +200,16 @@ def test_another_model_than_the_one_before_is_said():
     on_stage(scenario, ModelInfo("toy"), ModelInfo("bigger"))
 
 
+def test_a_backend_found_unreachable_is_asked_again_so_that_the_list_says_so():
+    async def scenario(stage: Stage) -> None:
+        stage.puppet.models = BackendUnreachable("Error connecting to engine.")
+        await stage.answered(BackendUnreachable("Error connecting to engine."))
+        await eventually(lambda: stage.hub.models().models[0].state == "unreachable")
+        assert not (await stage.hub.health()).ok
+
+    on_stage(scenario)
+
+
 # Stopping
 
 
@@ -207,12 +217,15 @@ def test_another_model_than_the_one_before_is_said():
 def test_stop_ends_the_run_at_once_keeps_the_text_and_cancels_the_work(by: str):
     async def scenario(stage: Stage) -> None:
         accepted = stage.ask()
-        stage.puppet.say("One ", "two ")
+        stage.puppet.say("One ")
         await stage.reader.until("delta")
         stage.hub.stop(stage.session, {"run": accepted.run, "message": accepted.id, "nothing": None}[by])
         assert stage.session.state.nodes[accepted.run].finish_reason == "cancelled", "the end is there at once"
         end = await stage.reader.until_end()
-        assert str(end["message"]).startswith("One ")
+        assert (end["message"], end["usage"]) == (
+            "One ",
+            {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 1},
+        )
         await eventually(lambda: stage.puppet.cancelled == [accepted.run])
         stage.hub.stop(stage.session, accepted.run)
         await stage.reader.drain()
@@ -257,6 +270,9 @@ def test_a_second_prompt_waits_and_follows_the_answer_before_it():
         stage.puppet.say("1", Done("stop"), "2", Done("stop"))
         await stage.reader.until_end()
         await stage.reader.until_end()
+        late = Reader(stage.session.subscribe())
+        await late.drain()
+        assert late.types() == ["snapshot"], "whoever joins now hears nothing of a queue that is gone"
         nodes = stage.session.state.nodes
         assert nodes[second.id].parent_id == first.run
         assert str(nodes[second.run].content) == "2"
@@ -329,11 +345,14 @@ def test_progress_is_said_every_second_while_nothing_else_is():
         for _ in range(3):
             stage.clock.advance(1)
             assert (await stage.reader.until("progress"))["done"] == 10
+        stage.clock.advance(0.7)
         stage.puppet.say("text")
         await stage.reader.until("delta")
         stage.clock.advance(0.3)
         await stage.reader.drain()
-        assert stage.reader.types()[-1] == "delta"
+        assert stage.reader.types()[-1] == "delta", "a moment after a token nothing more need be said"
+        stage.clock.advance(1)
+        assert (await stage.reader.until("progress"))["phase"] == "decoding"
 
     on_stage(scenario)
 
