@@ -129,7 +129,7 @@ function greet({ session, epoch, model, message }) {
   else if (asked && store.seq > 0 && epoch !== store.epoch) addMessage("The server was restarted. This conversation goes on.", "system");
   store.greet(session, epoch);
   if (model) models.select(model);
-  if (!wasConnected) addMessage(`${message.replace(/\.*$/, ".")} Model: ${displayName(model || "none")}`, "system").classList.add("greeting");
+  if (!wasConnected) list.greet(`${message.replace(/\.*$/, ".")} Model: ${displayName(model || "none")}`);
   wasConnected = true;
   loadAvailableModels();
 }

@@ -21,7 +21,8 @@ import { explain } from "./problems.js";
 export class MessageList {
   /** @type {Map<string, View>} by message */
   #views = new Map();
-  #lastKept = null; // the last element of a conversation that the server no longer has
+  #above = null; // the element below which the conversation begins: a greeting, or what the server no longer has
+  #hasKept = false;
   #typing = null;
   #waiting = element("div", { class: "waiting-prompts" });
 
@@ -50,6 +51,12 @@ export class MessageList {
     const node = element("div", { class: `message ${type}` }, message);
     this.#waiting.before(node);
     return node;
+  }
+
+  /** Put the server's first words above the conversation. */
+  greet(message) {
+    this.#above = element("div", { class: "message system greeting" }, message);
+    this.container.prepend(this.#above);
   }
 
   /** Say what went wrong and what to do. Returns its element. */
@@ -101,13 +108,14 @@ export class MessageList {
     for (const view of this.#views.values()) view.abandon?.();
     this.#views.clear();
     this.removeTypingIndicator();
-    this.#lastKept = this.#waiting.previousElementSibling;
+    this.#hasKept ||= this.container.querySelector(".message:not(.greeting)") !== null;
+    this.#above = this.#waiting.previousElementSibling;
   }
 
   /** Whether there is nothing of a conversation on the page. */
   get isEmpty() {
     const { store } = this;
-    return !this.#views.size && !this.#lastKept && !this.pending.size && !store.queue.length && !store.running.length;
+    return !this.#views.size && !this.#hasKept && !this.pending.size && !store.queue.length && !store.running.length;
   }
 
   /** Empty the page for another conversation. */
@@ -116,7 +124,8 @@ export class MessageList {
     this.#views.clear();
     this.removeTypingIndicator();
     this.pending.clear();
-    this.#lastKept = null;
+    this.#above = null;
+    this.#hasKept = false;
     this.#waiting.replaceChildren();
     this.container.replaceChildren(this.#waiting);
   }
@@ -130,7 +139,7 @@ export class MessageList {
       view.remove();
       this.#views.delete(id);
     }
-    let previous = this.#lastKept;
+    let previous = this.#above;
     for (const message of path) {
       this.#settlePending(message);
       const view = this.#views.get(message.id);

@@ -54,10 +54,11 @@ class Server:
             self._process = None
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
+        try:
             with urllib.request.urlopen(f"{self.url}health/live", timeout=1) as response:
                 return bool(response.status == 200)
-        return False
+        except OSError:
+            return False
 
 
 class CuttingProxy:
