@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from backends.base import BackendFailed, Done
 from server.hub import Hub
 from server.options import HubOptions
-from server.protocol import StopCommand, UserCommand
+from server.protocol import Ack, StopCommand, UserCommand
 from server.subscriber import TooSlow
 from tests.server.doubles import ManualClock, Puppet, Reader, turn_over
 
@@ -90,11 +90,13 @@ class SessionMachine(RuleBasedStateMachine):
             assert ack.duplicate
             assert self.session.head == head, "a repeated command must change nothing"
 
-    def _execute(self, command: UserCommand):  # type: ignore[no-untyped-def]
-        async def execute():  # type: ignore[no-untyped-def]
+    def _execute(self, command: UserCommand) -> Ack:
+        async def execute() -> Ack | None:
             return self.hub.execute(self.session, command)
 
-        return self.loop.run_until_complete(execute())
+        ack = self.loop.run_until_complete(execute())
+        assert ack is not None, "a command with an id is always acknowledged"
+        return ack
 
     @rule()
     def stop(self) -> None:
