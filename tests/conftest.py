@@ -24,6 +24,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright's event loop runs on in the main thread until the session ends."""
+    items.sort(key=lambda item: item.path.parent.name == "browser")
+
+
 class _Server(uvicorn.Server):
     """Runs in a thread of its own, where signals are none of its business."""
 

@@ -1,0 +1,37 @@
+"""check.sh with a Python that only writes down what it was asked for."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "check.sh"
+RECORDER = """#!/bin/sh
+echo "$*"
+case "$*" in *"{fails}"*) exit 3 ;; esac
+"""
+
+
+def check(folder: Path, fails: str, *arguments: str) -> tuple[int, list[str]]:
+    """Exit status and the commands that Python was given."""
+    python = folder / "python"
+    python.write_text(RECORDER.format(fails=fails))
+    python.chmod(0o755)
+    result = subprocess.run(["sh", SCRIPT, python, *arguments], capture_output=True, text=True, check=False)
+    return result.returncode, [line for line in result.stdout.splitlines() if line.startswith("-m")]
+
+
+def test_every_check_runs_and_pytest_is_last(tmp_path: Path) -> None:
+    status, commands = check(tmp_path, "nothing fails", "-k", "one")
+    assert status == 0
+    assert [command.split()[1] for command in commands] == ["ruff", "ruff", "mypy", "pytest"]
+    assert commands[-1].endswith("-k one")
+
+
+@pytest.mark.parametrize("step", ["ruff check", "ruff format", "mypy", "pytest"])
+def test_a_failure_ends_it(tmp_path: Path, step: str) -> None:
+    status, commands = check(tmp_path, step)
+    assert status == 3
+    assert step in commands[-1]
