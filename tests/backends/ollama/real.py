@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).parent
-CACHE = HERE.parent / ".ollama"
-WEIGHTS = HERE.parents[2] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+ROOT = HERE.parents[2]
+CACHE = ROOT / "tests" / ".ollama"  # git ignores it
+WEIGHTS = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = "smollm2:135m"
 THINKER = "thinker"  # takes the words between "The" and "is" for its thinking
 _THINKER_TEMPLATE = (
@@ -59,7 +60,7 @@ class RealOllama:
         self.version = version
         self._files = lay_out(version)
         if not WEIGHTS.exists():
-            raise CannotRun(f"there are no weights at {WEIGHTS.relative_to(HERE.parents[2])}")
+            raise CannotRun(f"there are no weights at {WEIGHTS.relative_to(ROOT)}")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
