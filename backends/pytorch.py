@@ -91,7 +91,7 @@ class PyTorchBackend(Backend):
 
     async def load(self, model: str) -> AsyncGenerator[Loading, None]:
         """Make `model` the active one. If that fails, the active one stays."""
-        served = await self._find(model)
+        served = await self._find(model, again=True)
         async for done, total in served.loading():
             yield Loading(model, f"Loading {model}", done, total)
         yield Loading(model, "ready")
@@ -113,12 +113,16 @@ class PyTorchBackend(Backend):
             return await super().count_tokens(request)
         return TokenCount(await self._active.count_tokens(request), exact=True)
 
-    async def _find(self, name: str) -> ServedModel:
-        """The model of that name, which begins to load if it is neither active nor loading already."""
-        if (served := self._served(name)) is not None:
+    async def _find(self, name: str, *, again: bool = False) -> ServedModel:
+        """The model of that name, which begins to load if it is neither active nor loading already.
+
+        An active one that has failed is tried `again` only when that is asked for: an engine that keeps breaking stays
+        down until somebody loads it.
+        """
+        if (served := self._served(name, again)) is not None:
             return served
         files = await asyncio.to_thread(self._files.scan)
-        if (served := self._served(name)) is not None:  # somebody else asked for it meanwhile
+        if (served := self._served(name, again)) is not None:  # somebody else asked for it meanwhile
             return served
         path = self._model_path if name == model_name(self._model_path) else files.get(name, (None,))[0]
         if path is None:
@@ -132,9 +136,9 @@ class PyTorchBackend(Backend):
         self._next = self._serve(path)
         return self._next
 
-    def _served(self, name: str) -> ServedModel | None:
+    def _served(self, name: str, again: bool) -> ServedModel | None:
         for model in (self._active, self._next):
-            if model is not None and model.info.name == name and model.info.state != "failed":
+            if model is not None and model.info.name == name and not (again and model.info.state == "failed"):
                 return model
         return None
 

@@ -15,8 +15,9 @@ class EngineConfig:
     `dtype_path` "reference" computes in float32 on the weights as the file has them; "fast" on 8-bit integers where
     the processor multiplies those quickly (see `layers/integer_linear.py`), else in float32, and on a GPU in bfloat16.
     `threads` 0 is one a core. `max_tokens_per_step` is how much a step computes at most: it bounds how long running
-    answers wait while a long prompt is read. `context_length` makes the model's own shorter. `kv_tokens` is how many
-    tokens all sequences together may keep; what does not fit is computed again later.
+    answers wait while a long prompt is read. `context_length` makes the model's own shorter; without it, contexts past
+    16,384 are cut to that. `kv_tokens` is how many tokens all sequences together may keep; what does not fit is
+    computed again later.
     """
 
     dtype_path: ComputePath = "fast"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from engine.models.config import LlamaConfig
 from engine.models.llama import Llama, Numerics
 from engine.tokenizer import Tokenizer
 
-_KV_TOKENS = 16_384  # all sequences together, unless the settings say otherwise
+_KV_TOKENS = 16_384  # all sequences together, and so the longest context, unless the configuration says otherwise
 _LEFT_FREE = 256 << 20  # bytes for activations and everybody else
 
 
@@ -48,7 +48,8 @@ def load_model(path: Path, config: EngineConfig, progress: Progress | None = Non
                 f"{path.name} is a {file.architecture:.40} model. The engine computes only these: {known}."
             )
         dimensions = LlamaConfig.from_gguf(file)
-        context_length = min(config.context_length or dimensions.context_length, dimensions.context_length)
+        context_length = min(config.context_length or _KV_TOKENS, dimensions.context_length)
+        dimensions = replace(dimensions, context_length=context_length)
         blocks = blocks_for(max(config.kv_tokens or _KV_TOKENS, context_length))
         _check_memory(path.name, file, dimensions, numerics, blocks)
         tokenizer = Tokenizer.from_gguf(file)

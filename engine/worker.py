@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Compute threads wait for each other hundreds of times a step, by default spinning. Where another program holds a core,
 # they spin away the time that the last of them needs, and steps get ten times slower. Read when torch is imported.
-_SPINS = "10000"
+_SPINS = "1000"
 
 CRASHES = 3  # so many within `CRASH_WINDOW` seconds, and the engine stays down
 CRASH_WINDOW = 60.0

@@ -523,12 +523,16 @@ def test_an_engine_that_breaks_is_built_anew(folder: Path, monkeypatch: pytest.M
 
 def test_an_engine_that_keeps_breaking_stays_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        monkeypatch.setattr(LLMEngine, "step", _break)
         async with started(folder) as backend:
-            errors = [await error_of(backend, request(str(n))) for n in range(3)]
-            assert {type(error) for error in errors} == {BackendFailed}
+            with monkeypatch.context() as broken:
+                broken.setattr(LLMEngine, "step", _break)
+                errors = [await error_of(backend, request(str(n))) for n in range(3)]
+                assert {type(error) for error in errors} == {BackendFailed}
+                await until(lambda: backend._active is not None and backend._active.info.state == "failed")
             assert isinstance(await error_of(backend, request("late")), ModelInvalid)
             assert "stays down" in str((await backend.health()).reason)
+            assert [step async for step in backend.load("tiny")][-1] == Loading("tiny", "ready")
+            assert await answer(backend, request("again"))
 
     within(test)
 
