@@ -53,6 +53,11 @@ const composer = new Composer(
 );
 const closeDrawer = attachDrawer();
 
+const RESTARTED = "The server was restarted. This conversation goes on.";
+const FORGOTTEN = "The server no longer has that conversation. This is a new one.";
+const FORGOTTEN_HERE =
+  "The server was restarted and no longer has this conversation. You can still read it; what you write now begins a new one.";
+
 let progress = null; // of the running answer
 let lastSpeed; // tokens per second of the last answer
 let wasConnected = false;
@@ -126,7 +131,7 @@ export function scrollToBottom() {
 function greet({ session, epoch, model, message }) {
   const asked = store.session;
   if (asked && asked !== session) loseConversation();
-  else if (asked && store.seq > 0 && epoch !== store.epoch) addMessage("The server was restarted. This conversation goes on.", "system");
+  else if (asked && store.seq > 0 && epoch !== store.epoch) addMessage(RESTARTED, "system");
   store.greet(session, epoch);
   if (model) models.select(model);
   if (!wasConnected) list.greet(`${message.replace(/\.*$/, ".")} Model: ${displayName(model || "none")}`);
@@ -136,12 +141,9 @@ function greet({ session, epoch, model, message }) {
 
 /** The server does not know the conversation any more; what the page has of it stays to be read. */
 function loseConversation() {
-  const words = list.isEmpty
-    ? "The server no longer has that conversation. This is a new one."
-    : "The server was restarted and no longer has this conversation. You can still read it here; what you write now begins a new one.";
-  list.keepAsIs();
+  const words = list.isEmpty ? FORGOTTEN : FORGOTTEN_HERE;
+  list.keepAsIs(words);
   store.clear();
-  addMessage(words, "system");
   announce(words);
   socket.drop((frame) => frame.type !== "user");
   history.replaceState(null, "", location.pathname + location.search);

@@ -209,8 +209,9 @@ export class Store extends EventTarget {
     for (const child of [...this.messages.values()].filter((message) => message.parent_id === id)) {
       this.#removeBranch(child.id);
     }
-    const left = [...this.messages.values()].filter((other) => other.parent_id === parent_id && other.role !== "notice");
-    if (selected && left.length) left.at(-1).selected = true;
+    const turns = [...this.messages.values()].filter(({ role }) => role !== "notice");
+    const left = turns.findLast((other) => other.parent_id === parent_id);
+    if (selected && left) left.selected = true;
   }
 
   #tell(type, detail = null) {

@@ -15,7 +15,7 @@ import { displayName } from "./model_names.js";
 /** @type {Record<string, (message: Message) => string>} why an answer ended */
 const ENDINGS = {
   stop: () => "",
-  length: ({ params, usage }) => `cut at the limit of ${count(params?.max_tokens ?? usage?.completion_tokens ?? 0)} tokens`,
+  length: ({ params, usage }) => `cut at the limit of ${count(params?.max_tokens ?? usage.completion_tokens)} tokens`,
   cancelled: () => "stopped",
   interrupted: () => "interrupted",
   abandoned: () => "stopped, nobody was watching",
@@ -79,9 +79,10 @@ export class AnswerView {
   }
 
   #rawButton() {
-    const button = element("button", { type: "button", class: "quiet-button", "aria-pressed": "false" }, icon("source"));
-    button.title = "Show the answer's source";
-    button.setAttribute("aria-label", button.title);
+    const title = "Show the answer's source";
+    const button = element("button", { type: "button", class: "quiet-button", title, "aria-label": title });
+    button.append(icon("source"));
+    button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
       const show = !this.#raw;
       button.setAttribute("aria-pressed", String(show));

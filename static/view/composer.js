@@ -11,7 +11,7 @@ export class Composer {
   #running = false;
 
   /**
-   * @param {{form: HTMLFormElement, input: HTMLTextAreaElement, send: HTMLButtonElement, stop: HTMLButtonElement}} parts
+   * @param {{form: HTMLFormElement, input: HTMLTextAreaElement} & Record<"send" | "stop", HTMLButtonElement>} nodes
    * @param {{onSend: () => void, onStop: () => void}} actions
    */
   constructor({ form, input, send, stop }, { onSend, onStop }) {

@@ -4,23 +4,33 @@
 import { announce } from "./announcer.js";
 import { byId } from "./elements.js";
 
-const WORDS = { connected: "Connected", connecting: "Connecting", disconnected: "Disconnected", stopped: "Disconnected" };
-const DOTS = { connected: "good", connecting: "waiting", disconnected: "bad", stopped: "bad" };
-let last = "";
+/** By state: the word, and the colour of the light. */
+const LIGHTS = {
+  connected: ["Connected", "good"],
+  connecting: ["Connecting", "waiting"],
+  disconnected: ["Disconnected", "bad"],
+  stopped: ["Disconnected", "bad"],
+};
+let isAway = false;
 
 /**
  * @param {import("../socket.js").ConversationSocket["state"]} state
  * @param {boolean} wasConnected whether there was a connection before
  */
 export function showConnection(state, wasConnected) {
+  const [word, light] = LIGHTS[state];
   byId("connection").dataset.state = state;
-  byId("connection-dot").dataset.state = DOTS[state];
-  byId("connection-text").textContent = WORDS[state];
-  const offline = byId("offline");
-  offline.hidden = state === "connected" || (state === "connecting" && offline.hidden);
+  byId("connection-dot").dataset.state = light;
+  byId("connection-text").textContent = word;
   const lost = wasConnected ? "The connection to the server is lost." : "The server cannot be reached.";
-  byId("offline-text").textContent = state === "stopped" ? "The server closed this connection." : `${lost} Trying again…`;
-  if (state !== last && state === "disconnected" && last !== "connecting") announce("Disconnected. Trying again.");
-  if (state === "connected" && wasConnected) announce("Connected again.");
-  last = state;
+  const words = state === "stopped" ? "The server closed this connection." : `${lost} Trying again…`;
+  byId("offline-text").textContent = words;
+  if (state === "connecting") return; // whether that helps is seen in a moment
+  if (isAway !== (light === "bad")) announceChange(light, words);
+  isAway = light === "bad";
+  byId("offline").hidden = !isAway;
+}
+
+function announceChange(light, words) {
+  announce(light === "bad" ? `Disconnected. ${words}` : "Connected again.");
 }

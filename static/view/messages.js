@@ -67,7 +67,7 @@ export class MessageList {
   }
 
   showTypingIndicator(message) {
-    const dots = element("span", { class: "typing-dots", "aria-hidden": "true" }, ..."...".split("").map(() => element("i")));
+    const dots = element("span", { class: "typing-dots", "aria-hidden": "true" }, ...[1, 2, 3].map(() => element("i")));
     this.#typing ??= element("div", { class: "message typing" }, element("span", { class: "typing-words" }), dots);
     this.#typing.firstChild.textContent = message.replace(/(\.\.\.|…)$/, "");
     if (!this.#typing.isConnected) this.#waiting.before(this.#typing);
@@ -103,13 +103,13 @@ export class MessageList {
     return message;
   }
 
-  /** The server no longer has this conversation: keep it on the page, apart from what comes. */
-  keepAsIs() {
+  /** The server no longer has this conversation: keep it on the page, above `words` and apart from what comes. */
+  keepAsIs(words) {
+    this.#hasKept = !this.isEmpty;
     for (const view of this.#views.values()) view.abandon?.();
     this.#views.clear();
     this.removeTypingIndicator();
-    this.#hasKept ||= this.container.querySelector(".message:not(.greeting)") !== null;
-    this.#above = this.#waiting.previousElementSibling;
+    this.#above = this.addMessage(words, "system");
   }
 
   /** Whether there is nothing of a conversation on the page. */
@@ -198,9 +198,9 @@ export class MessageList {
   }
 
   #queuedPrompt({ id, message }, position) {
-    const remove = element("button", { type: "button", class: "quiet-button", click: () => this.removeQueued(id) }, icon("close"));
-    remove.title = "Take this message back";
-    remove.setAttribute("aria-label", remove.title);
+    const title = "Take this message back";
+    const remove = element("button", { type: "button", class: "quiet-button", title, "aria-label": title }, icon("close"));
+    remove.addEventListener("click", () => this.removeQueued(id));
     const node = userElement(message, "queued");
     node.append(element("span", { class: "queued-note" }, `Queued, ${ordinal(position)} in line`, remove));
     return node;
@@ -210,8 +210,8 @@ export class MessageList {
 /** The view that draws a message. @param {Message} message @returns {View} */
 function viewOf(message) {
   if (message.role === "ai") return new AnswerTurn(message);
-  const node =
-    message.role === "user" ? userElement(message.message) : element("div", { class: "message system" }, message.message);
+  const { role, message: words } = message;
+  const node = role === "user" ? userElement(words) : element("div", { class: "message system" }, words);
   const update = ({ message: text }) => (node.querySelector(".body") ?? node).replaceChildren(text);
   return { elements: [node], last: node, update, remove: () => node.remove() };
 }

@@ -26,7 +26,9 @@ export class ModelMenu {
     this.list = byId("model-list");
     attachPanel(this.button, this.panel, { opened: () => this.#opened() });
     this.list.addEventListener("keydown", (event) => this.#key(event));
-    this.list.addEventListener("click", ({ target }) => this.#choose(this.#options.indexOf(target.closest("[role=option]"))));
+    this.list.addEventListener("click", ({ target }) => {
+      this.#choose(this.#options.indexOf(target.closest("[role=option]")));
+    });
     this.button.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
       event.preventDefault();

@@ -39,7 +39,8 @@ export function groupName(backend) {
 /** @param {Model} model quantization, context and place, as far as they are known */
 export function facts(model) {
   const place = PLACES[model.backend] ?? model.backend;
-  return [model.quantization, model.context_length && context(model.context_length), place].filter(Boolean).join(" · ");
+  const length = model.context_length && context(model.context_length);
+  return [model.quantization, length, place].filter(Boolean).join(" · ");
 }
 
 /** @param {Model} model size, quantization and context for the list */
@@ -80,8 +81,8 @@ function isThisComputer() {
 export function privacy(model) {
   const name = displayName(model.name);
   if (model.backend === "pytorch") {
-    const kept = isThisComputer() ? "Nothing you write leaves this computer." : `What you write stays on ${location.hostname}.`;
-    return `${name} runs inside this server. ${kept}`;
+    const stays = isThisComputer() ? "Nothing you write leaves this computer." : "Nothing you write goes further.";
+    return `${name} runs inside this server. ${stays}`;
   }
   if (model.backend === "ollama") return `${name} answers through Ollama.`;
   if (model.backend === "echo") return "The echo model repeats what you write, to try things out.";

@@ -93,6 +93,6 @@ class ChatPage:
             self.faults.append(f"request to {url}")
 
     def _check_console(self, kind: str, text: str) -> None:
-        expected = ("ERR_CONNECTION", "WebSocket connection", "status of 4", "status of 5")
+        expected = ("ERR_CONNECTION", "ERR_SOCKET_NOT_CONNECTED", "WebSocket connection", "status of 4", "status of 5")
         if kind in ("error", "warning") and not any(word in text for word in expected):
             self.faults.append(f"console: {text}")
