@@ -56,23 +56,14 @@ class Scheduler:
 
     def queue_order(self) -> list[Sequence]:
         """Those who wait, the next first: by priority, then who runs least, then whose last turn is longest ago."""
-        busy = Counter(sequence.fairness_key for sequence in self.running)
-        turns: Counter[str] = Counter()
-        ordered: list[Sequence] = []
-        remaining = list(self.waiting)  # in order of arrival
-        while remaining:
-            following = min(
-                remaining,
-                key=lambda s: (
-                    -s.priority,
-                    busy[s.fairness_key] + turns[s.fairness_key],
-                    self._last_turn[s.fairness_key],
-                ),
-            )
-            turns[following.fairness_key] += 1
-            remaining.remove(following)
-            ordered.append(following)
-        return ordered
+        turns = Counter(sequence.fairness_key for sequence in self.running)
+        ranked: list[tuple[tuple[int, int, int, int], Sequence]] = []
+        for arrival, sequence in enumerate(sorted(self.waiting, key=lambda sequence: -sequence.priority)):
+            key = sequence.fairness_key
+            ranked.append(((-sequence.priority, turns[key], self._last_turn[key], arrival), sequence))
+            turns[key] += 1
+        ranked.sort(key=lambda entry: entry[0])
+        return [sequence for _, sequence in ranked]
 
     def schedule(self) -> list[Chunk]:
         """The chunks of the next step: those who decode first, then prompts as far as the budget goes."""

@@ -16,7 +16,7 @@ FinishReason = Literal["stop", "length"]
 class Sequence:
     """A prompt and what follows it. A token is computed when its keys and values are in the cache.
 
-    `length_limit` is how many tokens there may be in all. `rank` orders those who wait: lowest first.
+    `length_limit` is how many tokens there may be in all.
     """
 
     request_id: str
