@@ -26,8 +26,8 @@ from backends.base import (
     TokenCount,
     Unsupported,
 )
-from backends.model_files import ModelFiles, model_name, quantization
-from backends.pytorch_model import RETRY_AFTER, ServedModel
+from backends.pytorch.files import ModelFiles, model_name, quantization
+from backends.pytorch.model import RETRY_AFTER, ServedModel
 from engine.config import EngineConfig
 from engine.errors import ModelLoadError
 from engine.loader.gguf import GGUFFile

@@ -34,8 +34,8 @@ from backends.base import (
     Text,
     Unsupported,
 )
-from backends.model_files import ModelFiles
-from backends.pytorch import PyTorchBackend, describe_model
+from backends.pytorch.adapter import PyTorchBackend, describe_model
+from backends.pytorch.files import ModelFiles
 from engine.llm_engine import LLMEngine
 from tests.tiny_model import CONTEXT, write_tiny_model
 

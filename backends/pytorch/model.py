@@ -24,7 +24,7 @@ from backends.base import (
     Progress,
     Unsupported,
 )
-from backends.pytorch_answer import Answer
+from backends.pytorch.answer import Answer
 from engine.config import EngineConfig
 from engine.errors import PromptTooLong, QueueFull, TemplateError
 from engine.sampling_params import SamplingParams

@@ -1,0 +1,5 @@
+"""The engine in this process as a backend."""
+
+from backends.pytorch.adapter import PyTorchBackend
+
+__all__ = ["PyTorchBackend"]
