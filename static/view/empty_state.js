@@ -8,8 +8,8 @@ import { privacy, stateWords } from "./model_names.js";
 
 const STARTERS = [
   ["What is the capital of France?", "a quick fact"],
-  ["Write a haiku about rain", "something short"],
-  ["Explain gravity to a child", "an explanation"],
+  ["Give me three tips for better sleep", "some advice"],
+  ["What is photosynthesis?", "an explanation"],
   ["Write a Python function that adds two numbers", "some code"],
 ];
 
