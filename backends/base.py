@@ -220,6 +220,7 @@ class ModelInfo:
     size: int | None = None  # bytes
     quantization: str | None = None
     context_length: int | None = None
+    temperature: float | None = None  # what its makers advise; None: the chat's own default
     capabilities: tuple[str, ...] = ("completion",)
 
 

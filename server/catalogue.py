@@ -35,7 +35,8 @@ class Catalogue:
     `chosen` is the model a person made current; until somebody does, the best one there is stands in.
     """
 
-    def __init__(self, backends: Sequence[Backend], expected: Mapping[str, str]) -> None:
+    def __init__(self, backends: Sequence[Backend], expected: Mapping[str, str], max_tokens: int = 200) -> None:
+        self.max_tokens = max_tokens
         self.shelves = {backend.name: Shelf(backend) for backend in backends}
         self.chosen: str | None = None
         self._expected = expected
@@ -48,7 +49,7 @@ class Catalogue:
     def message(self) -> ModelsMessage:
         """The list as the page shows it."""
         entries = [entry for shelf in self.shelves.values() for entry in self._entries(shelf)]
-        return ModelsMessage(current=self.current, models=entries)
+        return ModelsMessage(current=self.current, max_tokens=self.max_tokens, models=entries)
 
     def health(self) -> Health:
         """Whether any backend can answer; `details` has each one's own state."""
@@ -124,5 +125,6 @@ def _entry(backend: str, info: ModelInfo, unreachable: str | None = None) -> Mod
         size=info.size,
         quantization=info.quantization,
         context_length=info.context_length,
+        temperature=info.temperature,
         capabilities=list(info.capabilities),
     )

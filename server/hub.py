@@ -75,7 +75,7 @@ class Hub:
         self.connections = ConnectionManager()
         self.sessions = Sessions(self.options.limits, self.options.window_s, self.clock, self._forgotten)
         self.active = 0  # requests that are being answered
-        self._catalogue = Catalogue(self.backends, self.options.expected_models)
+        self._catalogue = Catalogue(self.backends, self.options.expected_models, self.options.max_tokens)
         self._models = Models(self._catalogue, self.clock, self.connections.broadcast)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()

@@ -38,7 +38,7 @@ class Prepared:
 
 async def prepare(question: Question, backend: Backend, info: ModelInfo, options: HubOptions) -> Prepared:
     """Build the request that `backend` answers the question by."""
-    params = _params(question.params, options.max_tokens)
+    params = _params(question.params, options.max_tokens, info.temperature)
     asked_system = question.params.system if question.params is not None else None
     system = options.system_prompt if asked_system is None else asked_system
     request = GenerationRequest(
@@ -68,12 +68,13 @@ def _room(info: ModelInfo, params: Params) -> int | None:
     return info.context_length - min(params.max_tokens or 0, info.context_length // 2)
 
 
-def _params(asked: ChatParams | None, max_tokens: int) -> Params:
-    """The chat's defaults, and in their place what was asked for."""
+def _params(asked: ChatParams | None, max_tokens: int, temperature: float | None) -> Params:
+    """The chat's defaults, in their place what the model's makers advise, and in its place what was asked for."""
+    advised = {} if temperature is None else {"temperature": temperature}
     given = asked.model_dump(exclude_none=True, exclude={"system"}) if asked is not None else {}
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
-    return Params(**{"max_tokens": max_tokens, **given})
+    return Params(**{"max_tokens": max_tokens, **advised, **given})
 
 
 def _record(params: Params, system: str | None) -> ChatParams:

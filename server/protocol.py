@@ -204,6 +204,7 @@ class ModelEntry(Message):
     size: int | None = None
     quantization: str | None = None
     context_length: int | None = None
+    temperature: float | None = None  # of an answer to a message that names none; None: 0.7
     capabilities: list[str]
 
 
@@ -428,6 +429,7 @@ class ErrorMessage(Message):
 class ModelsMessage(Message):
     type: Literal["models"] = "models"
     current: str
+    max_tokens: int  # of an answer to a message that names none
     models: list[ModelEntry]
 
 

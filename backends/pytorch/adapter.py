@@ -26,7 +26,7 @@ from backends.base import (
     TokenCount,
     Unsupported,
 )
-from backends.pytorch.files import ModelFiles, model_name, quantization
+from backends.pytorch.files import ModelFiles, advised_temperature, model_name, quantization
 from backends.pytorch.model import RETRY_AFTER, ServedModel
 from engine.config import EngineConfig
 from engine.errors import ModelLoadError
@@ -179,7 +179,13 @@ def _check(request: GenerationRequest) -> None:
 def _plain_info(path: Path) -> ModelInfo:
     """What a file's name and size tell."""
     size = path.stat().st_size if path.is_file() else None
-    return ModelInfo(model_name(path), state="loading", size=size, quantization=quantization(path))
+    return ModelInfo(
+        model_name(path),
+        state="loading",
+        size=size,
+        quantization=quantization(path),
+        temperature=advised_temperature(path),
+    )
 
 
 def describe_model(path: Path) -> ModelInfo:

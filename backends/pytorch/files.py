@@ -15,6 +15,7 @@ from backends.base import ModelInfo
 
 _QUANTIZATION = re.compile(r"[.-](I?Q\d\w*|B?F16|F32|MXFP4|TQ\d\w*)$", re.IGNORECASE)
 _MOST_FILES = 1000
+_ADVISED_TEMPERATURES = {"smollm2-": 0.2}  # by the beginning of a model's name, as its model card says
 
 Describe = Callable[[Path], ModelInfo]
 
@@ -28,6 +29,12 @@ def quantization(path: Path) -> str | None:
     """The quantization that a file's name ends with."""
     found = _QUANTIZATION.search(path.name.removesuffix(".gguf"))
     return found[1] if found else None
+
+
+def advised_temperature(path: Path) -> float | None:
+    """The temperature that the model's makers advise, where one is known: small models ramble at the usual one."""
+    name = model_name(path)
+    return next((value for start, value in _ADVISED_TEMPERATURES.items() if name.startswith(start)), None)
 
 
 class ModelFiles:

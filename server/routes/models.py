@@ -26,6 +26,7 @@ class ModelList(BaseModel):
     """Every model of every backend, in order of preference."""
 
     current: str
+    max_tokens: int
     models: list[ModelEntry]
 
 
@@ -51,7 +52,7 @@ def models_router(hub: Hub) -> APIRouter:
     async def list_models() -> ModelList:
         """List the models as they were last seen. Never waits for a backend."""
         models = hub.models()
-        return ModelList(current=models.current, models=models.models)
+        return ModelList(current=models.current, max_tokens=models.max_tokens, models=models.models)
 
     @router.post("/load", response_model_exclude_none=True)
     async def load_model(request: LoadRequest, response: Response) -> LoadAnswer:

@@ -154,6 +154,18 @@ def test_the_parameters_are_merged_and_said():
     on_stage(scenario, options=HubOptions(max_tokens=123, system_prompt="Be kind."))
 
 
+def test_a_model_is_asked_at_the_temperature_its_makers_advise_unless_the_person_says_another():
+    async def scenario(stage: Stage) -> None:
+        assert stage.hub.models().models[0].temperature == 0.2
+        end = await stage.answered("x", Done("stop"))
+        assert end["params"]["temperature"] == 0.2  # type: ignore[index]
+        end = await stage.answered("x", Done("stop"), params=ChatParams(temperature=1.1))
+        assert end["params"]["temperature"] == 1.1  # type: ignore[index]
+        assert [request.params.temperature for request in stage.puppet.requests] == [0.2, 1.1]
+
+    on_stage(scenario, ModelInfo("toy", temperature=0.2))
+
+
 def test_a_model_is_shown_the_branch_the_message_is_on():
     async def scenario(stage: Stage) -> None:
         first = await stage.answered("A1", Done("stop"), question="Q1")

@@ -35,7 +35,7 @@ from backends.base import (
     Unsupported,
 )
 from backends.pytorch.adapter import PyTorchBackend, describe_model
-from backends.pytorch.files import ModelFiles
+from backends.pytorch.files import ModelFiles, advised_temperature
 from engine.llm_engine import LLMEngine
 from tests.tiny_model import CONTEXT, write_tiny_model
 
@@ -374,6 +374,13 @@ def test_files_in_the_folder_are_listed_with_what_their_heads_say(folder: Path) 
             assert "not a GGUF file" in str(models["bad"].reason)
 
     within(test)
+
+
+@pytest.mark.parametrize(
+    ("file", "temperature"), [("SmolLM2-135M-Instruct.Q4_1.gguf", 0.2), ("smollm3-3b.gguf", None), ("tiny.gguf", None)]
+)
+def test_a_temperature_is_advised_for_models_whose_makers_do(file: str, temperature: float | None) -> None:
+    assert advised_temperature(Path(file)) == temperature
 
 
 def test_a_head_is_read_again_only_when_the_file_has_changed(folder: Path) -> None:

@@ -37,7 +37,7 @@ class Shelf(Backend):
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    hub = Hub([EchoBackend(), Shelf()], HubOptions())
+    hub = Hub([EchoBackend(), Shelf()], HubOptions(max_tokens=123))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -54,7 +54,7 @@ def client() -> Iterator[TestClient]:
 
 def test_the_list_is_flat_and_in_order_of_preference(client: TestClient) -> None:
     answer = client.get("/api/models").json()
-    assert answer["current"] == "echo/echo"
+    assert (answer["current"], answer["max_tokens"]) == ("echo/echo", 123)
     assert [model["name"] for model in answer["models"]] == ["echo/echo", "shelf/good", "shelf/broken", "shelf/large"]
     assert answer["models"][0]["state"] == "ready"
     assert "reason" not in answer["models"][0]
