@@ -64,6 +64,13 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
+def test_what_programs_make_is_not_committed() -> None:
+    for path in tracked():
+        assert path.stat().st_size < 1_000_000, (
+            f"{path.relative_to(ROOT)} is too large to have been written by a person."
+        )
+
+
 def test_no_package_registry_is_named() -> None:
     """Where packages come from is each user's own business: pip, npm and apt know."""
     endings = "org", "com", "io"
