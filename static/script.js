@@ -200,7 +200,6 @@ function openConversation(session) {
   loading.clear();
   store.clear();
   store.session = session;
-  lastSpeed = undefined;
   wasConnected = false;
   connect();
   refresh();
@@ -228,6 +227,10 @@ function showSurroundings() {
   return true;
 }
 
+store.addEventListener("reset", () => {
+  const answered = [...store.messages.values()].findLast(({ timings }) => timings?.tokens_per_second);
+  lastSpeed = answered?.timings.tokens_per_second;
+});
 store.addEventListener("message", ({ detail }) => store.messages.get(detail).running && announce("Answering."));
 store.addEventListener("ended", ({ detail }) => {
   const { error, finish_reason, timings } = store.messages.get(detail);

@@ -75,6 +75,9 @@ def test_reloading_in_mid_answer_brings_everything_back(chat: ChatPage) -> None:
     expect(chat.stop_button).to_be_visible()
     chat.wait_answered()
     expect(chat.last_answer).to_have_text(COUNTED)
+    chat.page.reload()
+    expect(chat.page.locator("#engine-speed")).to_contain_text("tok/s")
+    expect(chat.page.locator(".message").first).to_have_text("Connected to chat server. Model: Fluent")
 
 
 def test_reloading_before_the_first_word_brings_the_waiting_back(chat: ChatPage) -> None:
