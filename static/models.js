@@ -8,6 +8,7 @@
 export class Models extends EventTarget {
   /** @type {Model[]} */ all = [];
   current = "";
+  /** @type {number | undefined} where an answer is cut unless the message says otherwise */ maxTokens;
 
   /** @param {string} base the address that the page was served from */
   constructor(base) {
@@ -21,8 +22,9 @@ export class Models extends EventTarget {
   }
 
   /** Take over a list as the server says it. */
-  take({ current, models }) {
+  take({ current, max_tokens, models }) {
     this.current = current;
+    this.maxTokens = max_tokens;
     this.all = models;
     this.dispatchEvent(new Event("change"));
   }

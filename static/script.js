@@ -239,6 +239,7 @@ store.addEventListener("ended", ({ detail }) => {
 });
 models.addEventListener("change", () => {
   menu.show(models.all, models.current);
+  settings.learn(models.maxTokens, models.selected?.temperature);
   settingsPanel.setContext(models.selected?.context_length);
   for (const { name, state } of models.all) if (state !== "loading") loading.end(name);
   refresh();

@@ -4,12 +4,13 @@
  * Knows nothing of the DOM. Event: `change`.
  */
 const KEY = "switchboard.settings";
+const USUAL_TEMPERATURE = 0.7; // of a model whose makers advise none
 
 export class Settings extends EventTarget {
   /** @type {{max_tokens?: number, temperature?: number}} only what the person chose */
   chosen = remembered();
   /** @type {{max_tokens: number, temperature: number}} what the server does by itself */
-  defaults = { max_tokens: 200, temperature: 0.7 };
+  defaults = { max_tokens: 200, temperature: USUAL_TEMPERATURE };
 
   get(name) {
     return this.chosen[name] ?? this.defaults[name];
@@ -21,6 +22,12 @@ export class Settings extends EventTarget {
 
   reset() {
     this.#keep({});
+  }
+
+  /** The server's own choices for the model that answers. What it does not say is as it was. */
+  learn(max_tokens = this.defaults.max_tokens, temperature = USUAL_TEMPERATURE) {
+    this.defaults = { max_tokens, temperature };
+    this.dispatchEvent(new Event("change"));
   }
 
   /** What goes with a message: nothing when all is as the server does it. @param {number} context tokens */

@@ -10,6 +10,7 @@
  * @property {number} [size] bytes
  * @property {string} [quantization]
  * @property {number} [context_length] tokens
+ * @property {number} [temperature] what its makers advise
  */
 import { bytes, context, percent } from "./figures.js";
 

@@ -46,7 +46,14 @@ class ScriptedBackend(Backend):
     async def list_models(self) -> Sequence[ModelInfo]:
         return [
             ModelInfo("fluent", size=98_000_000, quantization="Q4_1", context_length=8192),
-            ModelInfo("other", state="available", size=4_100_000_000, quantization="Q4_K_M", context_length=32_768),
+            ModelInfo(
+                "other",
+                state="available",
+                size=4_100_000_000,
+                quantization="Q4_K_M",
+                context_length=32_768,
+                temperature=0.2,
+            ),
             ModelInfo("damaged", state="available", size=1_600_000_000),
             ModelInfo("away", state="unreachable", reason="Nothing answers at its address."),
         ]

@@ -6,6 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
+from tests.browser.conftest import OpenPage
+from tests.browser.servers import SCRIPTED, Server
 
 pytestmark = pytest.mark.browser
 
@@ -40,6 +42,18 @@ def test_a_model_is_chosen_with_the_keyboard_and_loads_in_sight(chat: ChatPage) 
     chat.page.keyboard.press("Home")
     chat.page.keyboard.press("Enter")
     expect(chat.page.locator("#model-name")).to_have_text("Fluent")
+
+
+def test_the_settings_begin_with_what_the_server_does_by_itself(open_page: OpenPage) -> None:
+    server = Server(BACKENDS=SCRIPTED, MAX_TOKENS="320").start()
+    try:
+        chat = open_page(server).open()
+        expect(chat.page.locator("#settings-summary")).to_have_text("320 tokens · T 0.7")
+        chat.page.locator("#model-button").click()
+        chat.page.get_by_role("option", name="Other").click()
+        expect(chat.page.locator("#settings-summary")).to_have_text("320 tokens · T 0.2")
+    finally:
+        server.stop()
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_one_before(chat: ChatPage) -> None:
