@@ -1,11 +1,12 @@
-"""uvicorn's WebSocket protocol, made to bear clients that take nothing and clients that take it slowly.
+"""uvicorn's WebSocket protocol, made to bear clients that take nothing, take it slowly, or send what they must not.
 
-Knows bytes and timers only. To be given to uvicorn as `ws=`. Three things are different from what uvicorn does:
+Knows bytes and timers only. To be given to uvicorn as `ws=`. This is different from what uvicorn does:
 
     while the client does not take what is sent, nothing more is read from it, so that a flood of pings whose pongs it
     never reads costs no memory
     a client that takes a long answer slowly is alive, although its pong waits behind that answer
     a client that takes nothing is cut off, even though bytes for it are left: a polite close would wait for ever
+    a client that broke the protocol learns how: what it still sends is thrown away until it has read the reason
     once uvicorn itself has begun to close, the application's sends find a client that is gone, and not a mistake
 """
 
@@ -25,6 +26,7 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
     """One connection's bytes, from the handshake to the end."""
 
     _unsent_at_ping = 0
+    _refusing = False  # the client broke the protocol, and has been told
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -61,6 +63,21 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
         self.disconnected = True
         self.loop.call_later(FAREWELL_S, self.transport.abort)
 
+    def data_received(self, data: bytes) -> None:
+        if not self._refusing:
+            super().data_received(data)
+
     def handle_parser_exception(self) -> None:
-        super().handle_parser_exception()
-        self.disconnected = True
+        """Say why, and for a moment throw away what still comes in.
+
+        To close a socket with bytes unread is answered by the kernel with a reset, which overtakes the reason: whoever
+        sent a frame that is too large would only see a lost connection, and send it again.
+        """
+        closing = self.conn.close_sent
+        assert closing is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": closing.code, "reason": closing.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.resume_reading()
+        self.stop_keepalive()
+        self.close_sent = self.disconnected = self._refusing = True
+        self.close_timer = self.loop.call_later(FAREWELL_S, self.transport.close)

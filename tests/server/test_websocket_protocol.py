@@ -11,9 +11,10 @@ from server.options import HubOptions
 from server.protocol import NoticeEvent
 from server.session import Session
 from tests.server.doubles import Client, eventually, turn_over
-from tests.server.raw_client import frames_and_close, slow_socket
+from tests.server.raw_client import frames_and_close, read_to_the_close, slow_socket
 from tests.server.serving import serving
 
+HUGE_FRAME = b"\x81\xff" + (5_000_000).to_bytes(8, "big") + b"\0\0\0\0" + b"x" * 5_000_000
 PING = b"\x89\xfd\0\0\0\0" + b"x" * 125
 
 
@@ -109,3 +110,14 @@ def test_what_is_sent_while_a_broken_client_is_being_closed_is_no_mistake(caplog
 
     asyncio.run(scenario())
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_client_in_the_middle_of_a_frame_that_is_too_large_learns_why_it_is_closed():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url):
+            _, raw = await visited(hub, url)
+            await asyncio.get_running_loop().sock_sendall(raw, HUGE_FRAME)  # far more than is read before it is refused
+            assert (await read_to_the_close(raw))[1] == 1009
+            await eventually(lambda: not hub.connections.active_connections)
+
+    asyncio.run(scenario())
