@@ -68,6 +68,7 @@ def create_backends(settings: Settings) -> list[Backend]:
         "pytorch": {
             "model_path": settings.path(settings.model_path),
             "model_dir": settings.path(settings.model_dir),
+            "tokenizer_path": settings.path(settings.tokenizer_path) if settings.tokenizer_path else None,
             "max_batch_size": settings.max_batch_size,
             "max_queue_size": settings.max_queue_size,
             "threads": settings.torch_threads,

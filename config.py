@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, validation_alias=AliasChoices("PORT", "FASTAPI_PORT"))] = 8000
     backends: CommaList = ["pytorch", "ollama"]
     model_path: str = EMBEDDED_MODEL
+    tokenizer_path: str = ""
     model_dir: str = "models"
     ollama_host: str = ""
     ollama_model: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 ComputePath = Literal["fast", "reference"]
@@ -17,7 +18,7 @@ class EngineConfig:
     `threads` 0 is one a core. `max_tokens_per_step` is how much a step computes at most: it bounds how long running
     answers wait while a long prompt is read. `context_length` makes the model's own shorter; without it, contexts past
     16,384 are cut to that. `kv_tokens` is how many tokens all sequences together may keep; what does not fit is
-    computed again later.
+    computed again later. `tokenizer_path` is a `tokenizer.json` whose rules replace those of the model's file.
     """
 
     dtype_path: ComputePath = "fast"
@@ -28,3 +29,4 @@ class EngineConfig:
     max_tokens_per_step: int = 256
     context_length: int | None = None
     kv_tokens: int | None = None
+    tokenizer_path: Path | None = None

@@ -52,7 +52,7 @@ def load_model(path: Path, config: EngineConfig, progress: Progress | None = Non
         dimensions = replace(dimensions, context_length=context_length)
         blocks = blocks_for(max(config.kv_tokens or _KV_TOKENS, context_length))
         _check_memory(path.name, file, dimensions, numerics, blocks)
-        tokenizer = Tokenizer.from_gguf(file)
+        tokenizer = Tokenizer.from_gguf(file, config.tokenizer_path)
         if tokenizer.vocab_size > dimensions.vocabulary:
             raise ModelLoadError(f"{path.name} has more tokens than the model has vectors for them.")
         model = model_class(dimensions, Weights(file, progress), numerics)

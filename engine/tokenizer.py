@@ -7,6 +7,7 @@ Knows nothing of sampling or of the model's weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from engine.byte_level import ByteLevelBPE
@@ -16,6 +17,7 @@ from engine.errors import ModelLoadError, TemplateError
 from engine.loader.gguf import GGUFFile, MetaValue
 from engine.sentencepiece import SentencePieceBPE
 from engine.special_text import SpecialTokens, unused_mark, well_formed
+from engine.tokenizer_json import TokenizerJSON
 from engine.vocabulary import TokenType, Vocabulary
 
 MAX_TEMPLATE = 1 << 20  # characters; the longest in use have some 30,000
@@ -41,8 +43,11 @@ class Tokenizer:
     and `add_bos` whether the model wants it in front of plain text.
     """
 
-    def __init__(self, vocabulary: Vocabulary, template: str | None) -> None:
-        """Raises ModelLoadError for a kind of tokenizer that is not known."""
+    def __init__(self, vocabulary: Vocabulary, template: str | None, rules: Path | None = None) -> None:
+        """`rules`: a `tokenizer.json` that says how text is cut, in place of the model's own file.
+
+        Raises ModelLoadError for a kind of tokenizer that is not known, and for rules that do not fit.
+        """
         make_text_model = TEXT_MODELS.get(vocabulary.model)
         if make_text_model is None:
             raise ModelLoadError(f"The model's tokenizer is of an unknown kind: {vocabulary.model[:40]!r}.")
@@ -52,14 +57,16 @@ class Tokenizer:
         self.add_bos = vocabulary.add_bos and self.bos_id is not None
         self._types = vocabulary.types
         self._text_model = make_text_model(vocabulary)
+        if rules is not None:
+            self._text_model = TokenizerJSON(rules, vocabulary, self._text_model)
         self._control = SpecialTokens(vocabulary.ids_of(TokenType.CONTROL))
         self._user_defined = SpecialTokens(vocabulary.ids_of(TokenType.USER_DEFINED))
         self._template = _make_template(template, vocabulary)
 
     @classmethod
-    def from_gguf(cls, file: GGUFFile) -> Tokenizer:
+    def from_gguf(cls, file: GGUFFile, rules: Path | None = None) -> Tokenizer:
         """The tokenizer in a model's file, which may be closed afterwards. Raises ModelLoadError."""
-        return cls(Vocabulary.from_metadata(file.metadata), _template_source(file.metadata))
+        return cls(Vocabulary.from_metadata(file.metadata), _template_source(file.metadata), rules)
 
     @property
     def stop(self) -> tuple[str, ...]:

@@ -46,9 +46,14 @@ class PyTorchBackend(Backend):
         max_queue_size: int = 256,
         threads: int = 0,
         context_length: int | None = None,
+        tokenizer_path: Path | None = None,
     ) -> None:
-        """`threads` 0 is one a core; `context_length` makes the models' own shorter."""
+        """`threads` 0 is one a core; `context_length` makes the models' own shorter.
+
+        `tokenizer_path` is a `tokenizer.json` for the model at `model_path`, in place of the one in its file.
+        """
         self._model_path = Path(model_path)
+        self._tokenizer_path = tokenizer_path
         self._files = ModelFiles(Path(model_dir), describe_model)
         self._config = EngineConfig(
             threads=threads,
@@ -143,7 +148,8 @@ class PyTorchBackend(Backend):
         return None
 
     def _serve(self, path: Path) -> ServedModel:
-        return ServedModel(path, _plain_info(path), self._config, self._changed)
+        rules = self._tokenizer_path if path == self._model_path else None
+        return ServedModel(path, _plain_info(path), replace(self._config, tokenizer_path=rules), self._changed)
 
     def _changed(self, model: ServedModel) -> None:
         """A model's state or progress is another: the one place where the active model changes."""
