@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types switchboard dompurify",
+        "trusted-types dompurify",
     )
 )
 SECURITY_HEADERS = {

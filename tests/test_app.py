@@ -125,6 +125,14 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
+def test_the_page_travels_compressed_and_is_not_fetched_again_unchanged(client: TestClient) -> None:
+    first = client.get("/static/style.css", headers={"accept-encoding": "gzip"})
+    assert first.headers["content-encoding"] == "gzip"
+    assert int(first.headers["content-length"]) < len(first.content) / 2
+    again = client.get("/static/style.css", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 @pytest.mark.parametrize("path", ["/", "/static/style.css", "/api/models", "/health", "/nowhere", "/static/nowhere"])
 def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
