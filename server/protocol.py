@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from backends.base import FinishReason, Kind, ModelState, Phase
 
@@ -65,6 +65,21 @@ class Command(BaseModel):
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 
 
+MAX_DEPTH = 4
+
+
+def _shallow(value: dict[str, Any]) -> dict[str, Any]:
+    """What is nested deeper than any option is could be read, but not written again."""
+    if not _fits(value, MAX_DEPTH):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _fits(value: object, levels: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return children is None or (levels > 0 and all(_fits(child, levels - 1) for child in children))
+
+
 class ChatParams(BaseModel):
     """How to sample this answer. What is missing has the server's default."""
 
@@ -78,7 +93,7 @@ class ChatParams(BaseModel):
     stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=16)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     system: Annotated[str, Field(max_length=32_000)] | None = None
-    diffusion: dict[str, Any] | None = None
+    diffusion: Annotated[dict[str, Any], AfterValidator(_shallow)] | None = None
 
 
 class UserCommand(Command):

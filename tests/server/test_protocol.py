@@ -89,6 +89,8 @@ def test_what_is_not_json_is_bad_json(text: str):
         (json.dumps({"message": "x", "params": {"stop": ["a"] * 10_000}}), "params.stop"),
         ('{"type":"queue_move","id":"x","position":1.5}', "position"),
         ('{"type":"edit","id":"x"}', "message"),
+        ('{"message":"x","params":{"diffusion":' + '{"a":' * 500 + "1" + "}" * 502, "params.diffusion"),
+        (json.dumps({"message": "x", "params": {"diffusion": {"a": [[[[1]]]]}}}), "params.diffusion"),
         (json.dumps({"type": "user", "message": "x", "cmd_id": "c" * 65}), "cmd_id"),
     ],
 )
