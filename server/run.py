@@ -33,7 +33,6 @@ from server.protocol import (
     CanvasMessage,
     ChatParams,
     DeltaEvent,
-    ErrorCode,
     ErrorEvent,
     ProgressMessage,
     TimingInfo,
@@ -44,6 +43,8 @@ from server.protocol import (
 from server.session import Session
 
 PROGRESS_EVERY_S = 1.0
+BROKE_OFF = "The answer broke off."
+UNFORESEEN = "Something went wrong in the server. Its log says what."
 
 log = structlog.get_logger()
 
@@ -96,17 +97,26 @@ class Run:
 
     async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
         try:
-            async with aclosing(events):
-                async for event in events:
-                    self._take(event)
-                    if self.over:
-                        return
-            self._fail("backend_error", "The answer broke off.")
-        except BackendError as error:
-            self._fail(_code(error), error.message, error.retry_after)
+            await self._take_all(events)
+        except asyncio.CancelledError:
+            self._fail("backend_error", BROKE_OFF)  # by something in the backend; whoever calls `end` ends it first
+            raise
         except Exception:
             log.exception("a run failed", run=self.id, model=self.model)
-            self._fail("internal", "Something went wrong in the server. Its log says what.")
+            self._fail("internal", UNFORESEEN)
+
+    async def _take_all(self, events: AsyncGenerator[Event, None]) -> None:
+        """Take the events up to the end. Raises whatever comes of a backend that does not keep to its types."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if not self.over:  # a backend may talk on after it was cancelled
+                        self._take(event)
+                    if self.over:
+                        return
+            self._fail("backend_error", BROKE_OFF)
+        except BackendError as error:
+            self._fail(error.code, error.message, error.retry_after)
 
     def _take(self, event: Event) -> None:
         match event:
@@ -125,8 +135,6 @@ class Run:
                 log.warning("a chat was given tool calls, which it did not ask for", run=self.id)
 
     def _add(self, channel: Channel, text: str, tokens: int) -> None:
-        if self.over:
-            return
         self._last_at = self._clock.now()
         if self._first_at is None:
             self._first_at = self._last_at
@@ -140,12 +148,11 @@ class Run:
     # The end
 
     def _finish(self, reason: FinishReason, done: Done) -> None:
-        self._close()
-        user = self.session.state.nodes[self.id].parent_id
-        self.session.publish(
+        self._text.flush()
+        self._conclude(
             AiEvent(
                 id=self.id,
-                parent_id=user or "",
+                parent_id=self.prompt.id,
                 message=self._text.text("content"),
                 reasoning=self._text.text("reasoning") or None,
                 finish_reason=reason,
@@ -155,20 +162,21 @@ class Run:
                 params=self.params,
             )
         )
-        self._ended()
 
-    def _fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
+    def _fail(self, code: str, message: str, retry_after: float | None = None) -> None:
         if not self.over:
-            self._close()
-            self.session.publish(ErrorEvent(id=self.id, code=code, message=message, retry_after=retry_after))
-            self._ended()
+            self._text.flush()
+            said = {"id": self.id, "code": code, "message": message, "retry_after": retry_after}
+            self._conclude(ErrorEvent.model_validate(said))
 
-    def _close(self) -> None:
+    def _conclude(self, event: AiEvent | ErrorEvent) -> None:
+        """Publish the end. Only then is it over: an end that cannot be published leaves room for another."""
+        self.session.publish(event)
         self.over = True
-        self._text.flush()
         if self._ticker is not None:
             self._ticker.cancel()
         self.session.settle(self.id)
+        self._ended()
 
     def _usage(self) -> Usage:
         return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens)
@@ -214,11 +222,6 @@ class Run:
                 }
             )
         )
-
-
-def _code(error: BackendError) -> ErrorCode:
-    code: ErrorCode = error.code  # type: ignore[assignment]  # the tree's codes are words of the wire
-    return code
 
 
 def _usage_info(usage: Usage) -> UsageInfo:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
 
 from backends.base import (
+    BackendError,
     BackendFailed,
     BackendUnreachable,
     Done,
@@ -51,10 +52,15 @@ class Stage:
 
 
 def on_stage(
-    scenario: Callable[[Stage], Awaitable[None]], *models: ModelInfo, options: HubOptions | None = None
+    scenario: Callable[[Stage], Awaitable[None]],
+    *models: ModelInfo,
+    options: HubOptions | None = None,
+    puppet: Puppet | None = None,
 ) -> None:
+    puppet = puppet or Puppet(*models)
+
     async def run() -> None:
-        puppet, clock = Puppet(*models), ManualClock()
+        clock = ManualClock()
         hub = Hub([puppet], options or HubOptions(), clock)
         await hub.start()
         try:
@@ -129,6 +135,71 @@ def test_a_failure_ends_the_run_once_and_keeps_the_partial_text(
         assert (await stage.answered("Again", Done("stop")))["message"] == "Again", "the next prompt must work"
 
     on_stage(scenario)
+
+
+class OddError(BackendError):
+    """Of a backend that has words of its own."""
+
+    code = "odd"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Done("eos"),  # type: ignore[arg-type]
+        Done("stop", Usage(None)),  # type: ignore[arg-type]
+        Done("stop", timings=Timings(total_ms="fast")),  # type: ignore[arg-type]
+        Text(None),  # type: ignore[arg-type]
+        OddError("It broke."),
+        BackendFailed("It broke at \ud800."),
+        Overloaded("Engine overloaded.", retry_after="soon"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_backend_that_does_not_keep_to_its_types_ends_the_run_once_too(line: Event | BackendError):
+    async def scenario(stage: Stage) -> None:
+        end = await stage.answered("Partial", line)
+        assert (end["type"], end["code"]) == ("error", "internal")
+        assert stage.reader.answers() == ["Partial"]
+        assert (await stage.answered("Again", Done("stop")))["message"] == "Again", "the next prompt must work"
+
+    on_stage(scenario)
+
+
+class Unruly(Puppet):
+    """Cancels itself, and talks on after it was cancelled."""
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        try:
+            async for event in super().generate(request):
+                if event == Text("cancel me", (1,)):
+                    raise asyncio.CancelledError
+                yield event
+        except asyncio.CancelledError:
+            if self.cancelled:
+                yield Done("cancelled")
+            raise
+
+
+def test_a_backend_that_cancels_itself_ends_the_run():
+    async def scenario(stage: Stage) -> None:
+        end = await stage.answered("Partial", "cancel me")
+        assert (end["type"], end["code"]) == ("error", "backend_error")
+        assert (await stage.answered("Again", Done("stop")))["message"] == "Again", "the next prompt must work"
+
+    on_stage(scenario, puppet=Unruly())
+
+
+def test_a_backend_that_talks_on_after_it_was_cancelled_is_not_heard():
+    async def scenario(stage: Stage) -> None:
+        stage.ask()
+        stage.puppet.say("One")
+        await stage.reader.until("delta")
+        stage.hub.stop(stage.session)
+        await eventually(lambda: stage.hub.active == 0)
+        await stage.reader.drain()
+        assert stage.reader.types() == ["user", "typing", "delta", "ai"]
+
+    on_stage(scenario, puppet=Unruly())
 
 
 def test_an_unknown_model_is_an_error_of_the_run():
