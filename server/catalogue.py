@@ -25,6 +25,12 @@ class Shelf:
     models: Sequence[ModelInfo] = ()
     reason: str | None = None
 
+    def fill(self, models: Sequence[ModelInfo]) -> None:
+        """Take the backend's word for it. Raises ValidationError for what cannot be listed; nothing changes then."""
+        for info in models:
+            _entry(self.backend.name, info)
+        self.models, self.reason = tuple(models), None
+
     def find(self, model: str) -> ModelInfo | None:
         return next((info for info in self.models if info.name == model), None)
 
@@ -81,7 +87,8 @@ class Catalogue:
 
     def missing(self, name: str) -> BackendError:
         """Why there is no model of that name; an empty name stands for the current one."""
-        shelf = self.shelves.get((name or self.current).partition("/")[0])
+        name = name or self.current
+        shelf = self.shelves.get(name.partition("/")[0])
         if shelf is not None and shelf.reason:
             return BackendUnreachable(shelf.reason)
         if name:

@@ -185,8 +185,7 @@ class _Probe:
         shelf = self._shelf
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                shelf.models = tuple(await shelf.backend.list_models())
-            shelf.reason = None
+                shelf.fill(await shelf.backend.list_models())
         except BackendError as error:
             shelf.reason = error.message
         except TimeoutError:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -110,9 +110,10 @@ def test_a_backend_that_lists_nothing_is_not_listed():
     on_scene(scenario, start=False)
 
 
-def test_a_backend_that_breaks_when_asked_harms_nobody():
+@pytest.mark.parametrize("answer", [None, [ModelInfo("b", state="warm")]])  # type: ignore[arg-type]
+def test_a_backend_that_breaks_when_asked_or_answers_nonsense_harms_nobody(answer: Sequence[ModelInfo]):
     async def scenario(scene: Scene) -> None:
-        scene.second.models = None  # type: ignore[assignment]
+        scene.second.models = answer
         await scene.models.start(1)
         assert scene.states() == {"puppet/a": "ready", "other/gemma:2b": "unreachable"}
 
@@ -159,6 +160,19 @@ def test_loading_a_model_makes_it_current_and_shows_how_far_it_is():
         assert [(m.model, m.done, m.total) for m in loading] == [("other/b", 1, 2), ("other/b", 2, 2)]
         assert isinstance(scene.told[-1], ModelsMessage)
         assert scene.told[-1].current == "other/b"
+
+    on_scene(scenario)
+
+
+def test_a_current_model_that_is_gone_is_named_when_it_is_asked():
+    async def scenario(scene: Scene) -> None:
+        scene.second.loads.put_nowait(Loading("b", "ready"))
+        await scene.models.load("other/b")
+        scene.second.models = [ModelInfo("a")]
+        scene.second.notify(ModelsChanged())
+        await eventually(lambda: "other/b" not in scene.states())
+        with pytest.raises(ModelNotFound, match="no model other/b"):
+            await scene.models.resolve("")
 
     on_scene(scenario)
 
