@@ -55,25 +55,29 @@ class Sessions:
     def rest(self, session: Session) -> None:
         """Nobody needs `session` any more, for now."""
         self.use(session)
-        (self._idle if session.head else self._empty)[session.id] = self._clock.now()
-        self._forget()
+        resting, most = (self._idle, MAX_IDLE) if session.head else (self._empty, MAX_EMPTY)
+        resting[session.id] = self._clock.now()
+        if len(resting) > most:
+            self._forget_first(resting)
+        self._look_again()
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _forget(self) -> None:
-        oldest = self._clock.now() - self._window_s
-        for resting, most in ((self._idle, MAX_IDLE), (self._empty, MAX_EMPTY)):
-            while resting:
-                session_id, since = next(iter(resting.items()))
-                if since > oldest and len(resting) <= most:
-                    break
-                del resting[session_id]
-                self._forgotten(self._by_id.pop(session_id))
+    def _look_again(self) -> None:
         if self._timer is None and (self._idle or self._empty):
             self._timer = self._clock.call_later(self._window_s, self._due)
 
     def _due(self) -> None:
         self._timer = None
-        self._forget()
+        oldest = self._clock.now() - self._window_s
+        for resting in (self._idle, self._empty):
+            while resting and next(iter(resting.values())) <= oldest:
+                self._forget_first(resting)
+        self._look_again()
+
+    def _forget_first(self, resting: dict[str, float]) -> None:
+        session_id = next(iter(resting))
+        del resting[session_id]
+        self._forgotten(self._by_id.pop(session_id))

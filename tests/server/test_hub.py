@@ -489,6 +489,17 @@ def test_a_session_is_forgotten_when_it_was_long_out_of_use_and_not_before():
     on_stage(scenario)
 
 
+def test_without_a_window_a_session_lasts_as_long_as_it_is_used():
+    async def scenario(stage: Stage) -> None:
+        assert stage.hub.get(stage.session.id) is stage.session
+        await stage.answered("x", Done("stop"))
+        stage.reader.subscriber.close()
+        stage.clock.advance(0)
+        assert stage.hub.get(stage.session.id) is None
+
+    on_stage(scenario, options=HubOptions(window_s=0))
+
+
 def test_a_session_with_a_running_answer_is_not_forgotten():
     async def scenario(stage: Stage) -> None:
         stage.ask()
