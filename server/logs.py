@@ -24,11 +24,14 @@ def configure_logs(level: str, stream: TextIO = sys.stderr) -> None:
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso"),
         structlog.processors.StackInfoRenderer(),
     ]
-    after: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    after: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,  # here, or the console's own would show what people said: local variables
+    ]
     if terminal:
-        after += [_escape_controls, structlog.dev.ConsoleRenderer()]
+        after += [_escape_controls, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
-        after += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        after += [structlog.processors.JSONRenderer(ensure_ascii=False)]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -47,8 +50,11 @@ def configure_logs(level: str, stream: TextIO = sys.stderr) -> None:
 def _escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """What came from outside may hold line ends and terminal sequences: show them instead of obeying them."""
     del logger, method
-    return {key: _printable(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {
+        key: _printable(value, also="\n" if key == "exception" else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _printable(text: str, also: str) -> str:
+    return "".join(c if c.isprintable() or c in also else c.encode("unicode_escape").decode() for c in text)

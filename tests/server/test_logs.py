@@ -60,3 +60,17 @@ def test_a_traceback_is_kept() -> None:
     except ValueError:
         logging.getLogger("a").exception("it failed")
     assert "ValueError: broken" in json.loads(stream.getvalue())["exception"]
+
+
+def test_a_traceback_on_a_terminal_shows_no_local_variables_and_obeys_no_sequences() -> None:
+    stream = Terminal()
+    configure_logs("info", stream)
+    prompt = "what I " + "said"
+    try:
+        raise ValueError(f"broken \x1b[2J {len(prompt)}")
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    assert "ValueError: broken" in stream.getvalue()
+    assert "Traceback" in stream.getvalue()
+    assert "what I said" not in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
