@@ -53,7 +53,7 @@ class OriginPolicy:
 
     def _is_own(self, origin: str, host: str, scheme: str) -> bool:
         prefix, _, place = origin.partition("://")
-        theirs, ours = _authority(place, DEFAULT_PORTS[scheme]), _authority(host, DEFAULT_PORTS[scheme])
+        theirs, ours = (_authority(text, DEFAULT_PORTS.get(scheme, 0)) for text in (place, host))
         if prefix != scheme or theirs is None or ours is None:
             return False
         aliases = theirs[0] in LOOPBACK and ours[0] in LOOPBACK and theirs[1] == ours[1] == self._port

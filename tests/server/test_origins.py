@@ -122,3 +122,7 @@ def test_over_tls_the_own_page_is_one_over_tls():
 
 def test_a_loopback_alias_on_another_port_is_another_server():
     assert not POLICY.origin_ok(origin("http://127.0.0.1:9000"), "localhost:9000")
+
+
+def test_a_scheme_that_a_proxy_made_up_is_nobodys():
+    assert not POLICY.origin_ok(origin("http://localhost:8000"), "localhost:8000", "wss")
