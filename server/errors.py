@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+from server.security import SECURITY_HEADERS
 
 log = structlog.get_logger()
 
@@ -18,7 +22,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _internal_error)
 
 
-def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def _answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"success": False, "error": message}, status, headers)
 
 
@@ -38,4 +42,5 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _internal_error(request: Request, error: Exception) -> JSONResponse:
     log.error("a request failed", method=request.method, path=request.scope["path"], exc_info=error)
-    return _answer(500, "Something went wrong in the server. Its log says what.")
+    # this answer passes no middleware
+    return _answer(500, "Something went wrong in the server. Its log says what.", SECURITY_HEADERS)
