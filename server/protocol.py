@@ -523,4 +523,4 @@ def _bad_frame(error: ValidationError, cmd_id: str | None) -> BadFrame:
 
 def encode(message: Message) -> str:
     """One frame of JSON text. Fields that are None are left out."""
-    return orjson.dumps(message.model_dump(mode="json", exclude_none=True)).decode()
+    return message.model_dump_json(exclude_none=True)

@@ -9,7 +9,7 @@ stored, memory is all there is. However many are opened, no more than `MAX_IDLE`
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from server.clock import Clock, Timer
 from server.session import Limits, Session
@@ -33,9 +33,6 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._by_id)
-
-    def __iter__(self) -> Iterator[Session]:
-        return iter(tuple(self._by_id.values()))
 
     def create(self) -> Session:
         """A new session. It counts as out of use until `use` is called."""
