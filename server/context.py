@@ -13,6 +13,8 @@ from itertools import pairwise
 from backends.base import Message, TokenCount
 from server.fold import Node
 
+LETTERS_A_TOKEN = 8
+
 
 @dataclass(slots=True, frozen=True)
 class Turn:
@@ -52,7 +54,8 @@ async def fit(
     """Drop as few of the oldest turns as it takes for the prompt to fit into `room` tokens. `None` is boundless.
 
     The system prompt and the question always stay, even when they alone are too long: the backend will say so.
-    Counting costs time that grows with the prompt, so the number to drop is found by halving.
+    Counting costs time that grows with the prompt, so the number to drop is found by halving, from a guess that spares
+    a long conversation from being counted as a whole.
     """
 
     def shown(dropped: int) -> tuple[Message, ...]:
@@ -62,15 +65,25 @@ async def fit(
 
     if room is None:
         return Context(shown(0), (), None)
-    counted = await count(shown(0))
-    low, high = (0, 0) if counted.n <= room else (1, len(history))  # how many to drop lies in low..high
+    low, high = 0, len(history)  # how many to drop lies in low..high
+    counted, middle = None, min(_guess(history, room), max(high - 1, 0))
     while low < high:
-        middle = (low + high) // 2
-        if (await count(shown(middle))).n <= room:
-            high = middle
+        tried = await count(shown(middle))
+        if tried.n <= room:
+            high, counted = middle, tried
         else:
             low = middle + 1
-    number = min(low, len(history))
-    if number:
-        counted = await count(shown(number))
-    return Context(shown(number), tuple(identity for turn in history[:number] for identity in turn.ids), counted)
+        middle = (low + high) // 2
+    if counted is None:  # nothing of the history fits
+        counted = await count(shown(high))
+    return Context(shown(high), tuple(identity for turn in history[:high] for identity in turn.ids), counted)
+
+
+def _guess(history: Sequence[Turn], room: int) -> int:
+    """How many turns to drop at least, judged by their letters: a token seldom has more than `LETTERS_A_TOKEN`."""
+    letters = room * LETTERS_A_TOKEN
+    for number in range(len(history), 0, -1):
+        letters -= sum(len(message.content) for message in history[number - 1].messages)
+        if letters < 0:
+            return number
+    return 0

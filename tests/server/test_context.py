@@ -68,6 +68,20 @@ def test_as_few_of_the_oldest_turns_are_dropped_as_it_takes(lengths: list[int], 
     assert counts <= 2 + len(history).bit_length(), "counting must not grow with the history"
 
 
+def test_counting_costs_by_what_fits_and_not_by_what_was_ever_said():
+    counted = 0
+
+    async def count(messages: tuple[Message, ...]) -> TokenCount:
+        nonlocal counted
+        letters = sum(len(message.content) for message in messages)
+        counted += letters
+        return TokenCount(letters // 4, exact=True)
+
+    context = asyncio.run(fit("s", [turn(number, 50) for number in range(2000)], "?", 500, count))
+    assert len(context.messages) == 2 + 2 * 20
+    assert counted < 40_000, "of 200,000 letters some 2,000 fit"
+
+
 def test_a_question_too_long_by_itself_is_shown_all_the_same():
     context, _ = fitted([turn(0)], 5, question="?" * 100)
     assert [message.content for message in context.messages] == ["s", "?" * 100]
