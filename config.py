@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 SYSTEM_PROMPT = "You are a helpful AI assistant. Provide clear, concise responses."
+USERINFO = re.compile(r"(?<=://)[^/\s]*@|^[^/\s]+@")  # user:password@ before a host
 
 CommaList = Annotated[list[str], NoDecode]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -74,12 +76,8 @@ class Settings(BaseSettings):
         return ROOT / value
 
     def effective(self) -> dict[str, Any]:
-        """Every setting as it is in force, by its name in `.env`; secrets are masked."""
-        return {
-            name.upper(): "***" if isinstance(value, SecretStr) and value.get_secret_value() else value
-            for name, value in self
-            for value in [str(value) if isinstance(value, SecretStr) else value]
-        }
+        """Every setting as it is in force, by its name in `.env`; passwords in addresses are masked."""
+        return {name.upper(): USERINFO.sub("***@", value) if isinstance(value, str) else value for name, value in self}
 
 
 def load_settings(*files: Path) -> Settings:

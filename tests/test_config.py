@@ -111,6 +111,13 @@ def test_the_effective_settings_can_be_shown() -> None:
     assert shown["PORT"] == 1234
 
 
+@pytest.mark.parametrize("address", ["http://me:sesame@gpu.example:11434", "me:sesame@gpu.example"])
+def test_a_password_in_an_address_is_not_shown(address: str) -> None:
+    shown = Settings(OLLAMA_HOST=address).effective()["OLLAMA_HOST"]
+    assert "sesame" not in shown
+    assert shown.partition("@")[2] == address.partition("@")[2]
+
+
 def test_settings_do_not_change_while_the_server_runs() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().port = 1
