@@ -1,6 +1,6 @@
 """The sessions that are in memory: making them, finding them, and forgetting those that nobody uses.
 
-A session is in use while somebody subscribes to it or an answer runs or waits in it. One out of use is kept for
+A session is in use while somebody subscribes to it or an answer runs in it. One out of use is kept for
 `window_s` seconds, so that a client can come back to it, and then forgotten, conversation and all: until histories are
 stored, memory is all there is. However many are opened, no more than `MAX_IDLE` out of use are kept, and no more than
 `MAX_EMPTY` of those in which nothing was ever said; the ones unused for longest go first.
