@@ -216,7 +216,8 @@ function refresh() {
 
 function showSurroundings() {
   const running = store.running.length;
-  if (!running) progress = null;
+  const begun = store.running.some(({ message, reasoning }) => message || reasoning);
+  if (!running || begun) progress = null; // text says more than how far it is
   const connected = socket.state === "connected";
   composer.connected = connected;
   composer.running = running > 0;

@@ -83,6 +83,7 @@ class ScriptedBackend(Backend):
 
     async def _events(self, prompt: str) -> AsyncGenerator[Event, None]:
         if match := re.fullmatch(r"count to (\d+)( quickly)?", prompt):
+            yield Progress("prefill", done=12, total=12)
             for number in range(1, int(match[1]) + 1):
                 yield Text(f"{number} ")
                 await asyncio.sleep(0 if match[2] else 0.025)

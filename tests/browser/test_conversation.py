@@ -87,6 +87,8 @@ def test_a_prompt_said_meanwhile_waits_in_sight_and_can_be_taken_back(chat: Chat
     queued = chat.page.locator(".message.queued")
     chat.say("count to 400")
     expect(chat.last_answer).to_contain_text("1 2")
+    expect(chat.page.locator("#engine-card")).to_contain_text("Answering")
+    expect(chat.page.locator("#engine-progress")).to_be_hidden()
     chat.say("second")
     chat.say("third")
     expect(queued).to_have_count(2)
