@@ -8,8 +8,8 @@ import { privacy, stateWords } from "./model_names.js";
 
 const STARTERS = [
   ["What is the capital of France?", "a quick fact"],
-  ["Give me three tips for better sleep", "some advice"],
-  ["What is photosynthesis?", "an explanation"],
+  ["How can I sleep better?", "some advice"],
+  ["Why is the sky blue?", "an explanation"],
   ["Write a Python function that adds two numbers", "some code"],
 ];
 
