@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from engine.byte_level import ByteLevelBPE
 from engine.chat_template import ChatTemplate, JinjaTemplate, PlainTemplate
@@ -17,20 +16,11 @@ from engine.errors import ModelLoadError, TemplateError
 from engine.loader.gguf import GGUFFile, MetaValue
 from engine.sentencepiece import SentencePieceBPE
 from engine.special_text import SpecialTokens, unused_mark, well_formed
+from engine.text_model import TextModel
 from engine.tokenizer_json import TokenizerJSON
 from engine.vocabulary import TokenType, Vocabulary
 
 MAX_TEMPLATE = 1 << 20  # characters; the longest in use have some 30,000
-
-
-class TextModel(Protocol):
-    """How text without special tokens becomes ids, and what a token says."""
-
-    begins_with_space: bool  # whether a text is given a space in front, which decoding takes off again
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def token_bytes(self, token_id: int) -> bytes: ...
 
 
 TEXT_MODELS: dict[str, Callable[[Vocabulary], TextModel]] = {"gpt2": ByteLevelBPE, "llama": SentencePieceBPE}

@@ -7,15 +7,12 @@ belongs to another model.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer as FastTokenizer
 
 from engine.errors import ModelLoadError
+from engine.text_model import TextModel
 from engine.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from engine.tokenizer import TextModel
 
 
 class TokenizerJSON:
