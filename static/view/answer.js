@@ -22,7 +22,11 @@ const ENDINGS = {
 };
 
 export class AnswerView {
-  #draw = (deadline) => this.view.work(deadline);
+  #draw = (deadline) => {
+    const drawn = this.view.work(deadline);
+    if (drawn && !this.message.running) this.element.removeAttribute("aria-busy");
+    return drawn;
+  };
   #raw = null;
   #thoughts = null;
 
@@ -42,6 +46,7 @@ export class AnswerView {
     this.element.classList.toggle("streaming", Boolean(message.running));
     if (message.reasoning) this.#think(message.reasoning);
     this.view.update(message.message, !message.running);
+    this.element.setAttribute("aria-busy", "true"); // until the whole text is there
     schedule(this.#draw);
     if (this.#raw) this.#raw.textContent = message.message;
     if (!message.running) this.#finish();

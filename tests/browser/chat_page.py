@@ -78,6 +78,7 @@ class ChatPage:
         """Wait until the last answer has ended."""
         expect(self.answers.last.locator(".answer-buttons")).to_be_visible(timeout=ANSWER_TIMEOUT_MS)
         expect(self.stop_button).to_be_hidden(timeout=ANSWER_TIMEOUT_MS)
+        expect(self.answers.last).not_to_have_attribute("aria-busy", "true", timeout=ANSWER_TIMEOUT_MS)
 
     def scroll(self) -> dict[str, float]:
         """How far the conversation is scrolled: `top`, and how much lies `below` what is seen."""
