@@ -116,7 +116,7 @@ export class ConversationSocket extends EventTarget {
   #receive(text) {
     const frame = JSON.parse(text);
     clearTimeout(this.#silenceTimer);
-    if (frame.code === "rate_limited" && !frame.cmd_id) return this.#sayAgainIn(frame.retry_after ?? 1);
+    if (frame.code === "rate_limited" && frame.seq === undefined) return this.#sayAgainIn(frame.retry_after ?? 1);
     if (frame.cmd_id && (frame.type === "ack" || frame.type === "error" || frame.type === "pong")) {
       this.settle(frame.cmd_id);
     }

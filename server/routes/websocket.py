@@ -139,11 +139,11 @@ class Conversing:
 
     async def handle(self, text: str | None) -> None:
         """Take one frame; None is one that is not text."""
-        answer = self._limited() or self._answer(text)
+        answer = self._limited(text) or self._answer(text)
         if answer is not None:
             await self._connection.subscriber.reply(encode(answer))
 
-    def _limited(self) -> ErrorMessage | None:
+    def _limited(self, text: str | None) -> ErrorMessage | None:
         wait = self._bucket.take()
         if not wait:
             self._refusals = 0
@@ -151,7 +151,12 @@ class Conversing:
         self._refusals += 1
         if self._refusals >= REFUSALS_IN_A_ROW:
             self._connection.close(CloseCode.FLOOD, f"retry_after={RETRY_AFTER_S}")
-        return ErrorMessage(code="rate_limited", message="That is too much at once.", retry_after=round(wait, 3))
+        return ErrorMessage(
+            code="rate_limited",
+            message="That is too much at once.",
+            cmd_id=_cmd_id(text),
+            retry_after=round(wait, 3),
+        )
 
     def _answer(self, text: str | None) -> Message | None:
         try:
@@ -178,3 +183,11 @@ class Conversing:
         if self._bad_frames >= BAD_FRAMES_IN_A_ROW:
             self._connection.close(CloseCode.BAD_CLIENT, "bad frames only")
         return ErrorMessage(code=bad.code, message=bad.message, cmd_id=bad.cmd_id)
+
+
+def _cmd_id(text: str | None) -> str | None:
+    """Which command a frame is, even when it is not going to be done."""
+    try:
+        return parse_command(text).cmd_id if text is not None else None
+    except BadFrame as bad:
+        return bad.cmd_id

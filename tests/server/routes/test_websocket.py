@@ -161,13 +161,15 @@ def test_twenty_bad_frames_in_a_row_close_the_socket_and_a_good_one_between_does
 def test_a_flood_is_first_refused_and_then_closed():
     async def scenario() -> None:
         async with serving([EchoBackend()], clock=ManualClock()) as (_, url), joined(url) as client:
-            for _ in range(90):
-                await client.send('{"type":"ping"}')
+            for number in range(90):
+                await client.send(f'{{"type":"ping","cmd_id":"{number}"}}')
             assert await client.until_closed() == 4429
             assert client.socket.close_reason == "retry_after=5"
             refused = [frame for frame in client.frames if frame["type"] == "error"]
             assert {frame["code"] for frame in refused} == {"rate_limited"}
             assert float(str(refused[0]["retry_after"])) > 0
+            answered = [frame["cmd_id"] for frame in client.frames if frame["type"] in ("pong", "error")]
+            assert answered == [str(number) for number in range(len(answered))], "each answer says to what"
 
     asyncio.run(scenario())
 
