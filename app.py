@@ -83,6 +83,8 @@ def create_backends(settings: Settings) -> list[Backend]:
     }
     backends = []
     for spec in settings.backends:
+        if settings.backends.count(spec) > 1:
+            raise SettingsError(f"BACKENDS names {spec} more than once.")
         try:
             backends.append(create_backend(spec, **options.get(spec, {})))
         except ValueError as error:

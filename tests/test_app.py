@@ -96,6 +96,7 @@ def test_a_port_in_use_is_said() -> None:
     [
         ({"PORT": "high"}, "PORT"),
         ({"BACKENDS": "nonsense"}, "BACKENDS"),
+        ({"BACKENDS": "echo,echo"}, "echo more than once"),
         ({"BACKENDS": "ollama", "OLLAMA_HOST": "http://"}, "OLLAMA_HOST"),
         ({"HOST": "0.0.0.0"}, "AUTH=off"),
     ],
