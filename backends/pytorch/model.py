@@ -182,8 +182,10 @@ def _encode(request: GenerationRequest, tokenizer: Tokenizer) -> tuple[int, ...]
     """The prompt's tokens, and those of the answer's beginning. Raises Unsupported if the template refuses."""
     if request.messages is not None:
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        # What templates of models that can think ask for; others take no notice of it.
+        switches = {} if request.think is None else {"enable_thinking": request.think}
         try:
-            ids = tokenizer.encode_chat(messages)
+            ids = tokenizer.encode_chat(messages, **switches)
         except TemplateError as error:
             raise Unsupported(str(error)) from error
     elif request.token_ids is not None:

@@ -160,6 +160,17 @@ def test_a_prompt_may_be_messages_text_or_tokens(folder: Path) -> None:
     within(test)
 
 
+def test_the_template_is_told_whether_to_think(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            await answer(backend, request())  # the model is loaded, so that counting is exact
+            unsaid = (await backend.count_tokens(request())).n
+            assert (await backend.count_tokens(request(think=True))).n == unsaid
+            assert (await backend.count_tokens(request(think=False))).n > unsaid, "the template writes more then"
+
+    within(test)
+
+
 def test_an_answer_goes_on_from_its_beginning(folder: Path) -> None:
     async def test() -> None:
         async with started(folder) as backend:
