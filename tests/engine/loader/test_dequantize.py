@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from engine.errors import ModelLoadError
-from engine.loader.dequantize import DEQUANT, dequantize, split_q4
+from engine.loader.dequantize import DEQUANT, dequantize
 from engine.loader.gguf import GGMLType, GGUFFile, GGUFTensor
 
 SHIPPED = Path(__file__).parents[3] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -82,20 +82,6 @@ def test_the_embedded_model_is_dequantized_in_well_under_three_seconds() -> None
         numbers = sum(dequantize(tensor).numel() for tensor in file.tensors.values())
     assert numbers == 134_515_008
     assert time.process_time() - started < 3.0
-
-
-@pytest.mark.parametrize("kind", [GGMLType.Q4_0, GGMLType.Q4_1], ids=lambda kind: kind.name)
-def test_the_parts_of_a_4_bit_matrix_make_up_its_values(kind: GGMLType) -> None:
-    numbers = np.random.default_rng(3).standard_normal((6, 96)).astype(np.float32)
-    stored = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType(kind.value))
-    tensor = GGUFTensor("weight", (6, 96), kind, stored.reshape(-1))
-    parts = split_q4(tensor)
-    assert parts.quants.dtype == torch.uint8
-    assert parts.quants.shape == (6, 96)
-    assert parts.scales.shape == parts.mins.shape == (6, 3)
-    assert int(parts.quants.max()) <= 15
-    groups = parts.quants.view(6, 3, 32).float() * parts.scales.unsqueeze(2) + parts.mins.unsqueeze(2)
-    assert torch.equal(groups.view(6, 96), dequantize(tensor))
 
 
 def test_a_type_that_cannot_be_read_is_named() -> None:
