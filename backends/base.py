@@ -165,11 +165,15 @@ class Canvas:
 
 @dataclass(slots=True, frozen=True)
 class Progress:
-    """Where a request stands while no text comes. `done` and `total`: bytes when loading, tokens in prefill."""
+    """Where a request stands while no text comes. `done` and `total`: bytes when loading, tokens in prefill.
+
+    `cached` of the tokens that are done were not read now: they were known from an earlier prompt.
+    """
 
     phase: Phase
     done: int = 0
     total: int = 0
+    cached: int = 0
     position: int | None = None  # in the queue, 1 = next
     message: str = ""
     index: int = 0

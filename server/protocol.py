@@ -396,6 +396,7 @@ class ProgressMessage(Message):
     phase: Phase
     done: int = 0
     total: int = 0
+    cached: int | None = None  # of the `done` tokens of a prompt, those that were known from before
     position: int | None = None
     eta: float | None = None
     estimate: bool | None = None

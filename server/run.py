@@ -66,6 +66,7 @@ class Run:
         self._ended = ended
         self._text = Coalescer(self._publish_delta, clock, flush_s)
         self._prompt_tokens = 0
+        self._cached = 0
         self._tokens = 0
         self._began = clock.now()
         self._first_at: float | None = None
@@ -126,6 +127,7 @@ class Run:
                 self._add("reasoning", event.text, len(event.token_ids))
             case Progress():
                 self._progress = event
+                self._cached = max(self._cached, event.cached)
                 self._show_progress()
             case Canvas():
                 self._show_canvas(event)
@@ -179,7 +181,7 @@ class Run:
         self._ended()
 
     def _usage(self) -> Usage:
-        return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens)
+        return Usage(self._prompt_tokens, self._cached, self._tokens)
 
     def _timings(self, told: Timings, tokens: int) -> TimingInfo:
         """What the backend measured; where it did not, what was seen here."""
@@ -205,7 +207,14 @@ class Run:
     def _show_progress(self) -> None:
         at = self._progress
         self.session.transient(
-            ProgressMessage(id=self.id, phase=at.phase, done=at.done, total=at.total, position=at.position)
+            ProgressMessage(
+                id=self.id,
+                phase=at.phase,
+                done=at.done,
+                total=at.total,
+                cached=at.cached or None,
+                position=at.position,
+            )
         )
 
     def _show_canvas(self, canvas: Canvas) -> None:

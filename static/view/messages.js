@@ -15,8 +15,9 @@
  */
 import { AnswerView } from "./answer.js";
 import { element, icon, unseen } from "./elements.js";
-import { count, percent, ordinal } from "./figures.js";
+import { ordinal } from "./figures.js";
 import { explain } from "./problems.js";
+import { progressWords } from "./progress.js";
 
 export class MessageList {
   /** @type {Map<string, View>} by message */
@@ -79,15 +80,8 @@ export class MessageList {
   }
 
   /** Say how far the running answer is while no text comes. */
-  showProgress({ id, phase, done = 0, total = 0, position }) {
-    if (this.store.messages.get(id)?.message) return;
-    const words = {
-      queued: position ? `Waiting in line, ${ordinal(position)}` : "Waiting in line",
-      loading: total ? `Loading the model, ${percent(done / total)}` : "Loading the model",
-      prefill: total ? `Reading your message, ${count(done)} of ${count(total)} tokens` : "Reading your message",
-      decoding: "AI is typing",
-    };
-    this.showTypingIndicator(words[phase] ?? words.decoding);
+  showProgress(progress) {
+    if (!this.store.messages.get(progress.id)?.message) this.showTypingIndicator(progressWords(progress));
   }
 
   /** Draw what a person just said, before the server confirms it. */

@@ -116,7 +116,7 @@ async def _waiting() -> AsyncGenerator[Event, None]:
     yield Progress("loading", done=62, total=100)
     await asyncio.sleep(0.3)
     for _ in range(600):
-        yield Progress("prefill", done=512, total=2048)
+        yield Progress("prefill", done=512, total=2048, cached=128)
         await asyncio.sleep(0.1)
 
 

@@ -75,9 +75,9 @@ def test_escape_stops_but_first_closes_what_lies_over_the_page(chat: ChatPage) -
 def test_waiting_is_never_silent(chat: ChatPage) -> None:
     typing = chat.page.locator(".message.typing")
     chat.say("wait")
-    expect(typing).to_contain_text("Waiting in line, 3rd")
+    expect(typing).to_contain_text("Waiting for a free place: 2 answers ahead of yours")
     expect(typing).to_contain_text("Loading the model, 62 %")
-    expect(typing).to_contain_text("Reading your message, 512 of 2,048 tokens")
+    expect(typing).to_contain_text("Reading your message: 512 of 2,048 tokens, 128 remembered")
     expect(chat.page.locator("#engine-card")).to_contain_text("Reading")
     chat.stop_button.click()
     expect(typing).to_have_count(0)

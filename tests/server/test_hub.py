@@ -440,6 +440,24 @@ def test_progress_is_said_every_second_while_nothing_else_is():
     on_stage(scenario)
 
 
+def test_progress_tells_what_of_the_prompt_was_remembered_and_a_stopped_answer_still_knows_it():
+    async def scenario(stage: Stage) -> None:
+        stage.ask()
+        stage.puppet.say(Progress("queued", position=2))
+        queued = await stage.reader.until("progress")
+        assert (queued["position"], "cached" in queued) == (2, False)
+        stage.puppet.say(Progress("prefill", 800, 6000, cached=512))
+        reading = await stage.reader.until("progress")
+        assert (reading["done"], reading["total"], reading["cached"]) == (800, 6000, 512)
+        stage.puppet.say("text")
+        await stage.reader.until("delta")
+        stage.hub.stop(stage.session)
+        usage = (await stage.reader.until_end())["usage"]
+        assert usage == {"prompt_tokens": 0, "cached_tokens": 512, "completion_tokens": 1}
+
+    on_stage(scenario)
+
+
 def test_an_answer_nobody_watches_is_abandoned_and_what_waits_starts_when_somebody_is_back():
     async def scenario(stage: Stage) -> None:
         first, second = stage.ask("one"), stage.ask("two")
