@@ -21,3 +21,7 @@ class QueueFull(EngineError):
 
 class TemplateError(EngineError):
     """The model's chat template refuses the conversation, is broken, or was stopped."""
+
+
+class KernelsUnavailable(EngineError):
+    """The compiled kernels cannot be built or used here. PyTorch's own do the work instead."""
