@@ -45,7 +45,7 @@ class ByteLevelBPE:
         """Ids of a text without special tokens. Characters that the vocabulary cannot spell become U+FFFD."""
         if self._missing_byte.search(text.encode()):
             text = "".join("\ufffd" if self._missing_byte.search(one.encode()) else one for one in text)
-        return self._fast.encode(text, add_special_tokens=False).ids
+        return encode_unlocked(self._fast, text)
 
     def token_bytes(self, token_id: int) -> bytes:
         """What a normal or user-defined token says."""
@@ -56,6 +56,13 @@ class ByteLevelBPE:
             except UnicodeEncodeError:
                 return text.encode()  # not spelt in the byte alphabet: an added word
         return text.encode()
+
+
+def encode_unlocked(fast: FastTokenizer, text: str) -> list[int]:
+    """Ids of `text`, while other threads run: the library's `encode` would hold the interpreter's lock all the time."""
+    [encoding] = fast.encode_batch_fast([text], add_special_tokens=False)
+    ids: list[int] = encoding.ids
+    return ids
 
 
 def _any_of(values: list[int]) -> re.Pattern[bytes]:

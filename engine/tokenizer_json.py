@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer as FastTokenizer
 
+from engine.byte_level import encode_unlocked
 from engine.errors import ModelLoadError
 from engine.text_model import TextModel
 from engine.vocabulary import Vocabulary
@@ -31,7 +32,7 @@ class TokenizerJSON:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text without special tokens."""
-        return self._fast.encode(text, add_special_tokens=False).ids
+        return encode_unlocked(self._fast, text)
 
     def token_bytes(self, token_id: int) -> bytes:
         """What a normal or user-defined token says."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,3 +72,21 @@ def test_a_token_may_be_part_of_a_character(plain: Tokenizer) -> None:
 
 def test_characters_without_tokens_become_replacement_characters_and_lose_nothing_else(plain: Tokenizer) -> None:
     assert plain.decode(plain.encode("a\x04b\U00040000c\U0010ffffd")) == "a\ufffdb\ufffdc\U0010ffffd"
+
+
+def test_other_threads_run_while_a_long_text_is_encoded(plain: Tokenizer) -> None:
+    """An event loop beside the encoding must go on: a prompt of a megabyte takes a second."""
+    encoding = threading.Event()
+
+    def encode() -> None:
+        encoding.set()
+        plain.encode("All work and no play makes Jack a dull boy. " * 10_000)
+        encoding.clear()
+
+    thread = threading.Thread(target=encode)
+    thread.start()
+    ticks = 0
+    while thread.is_alive():
+        ticks += encoding.is_set()
+        time.sleep(0.001)
+    assert ticks > 10, "nothing else ran in the meantime"
