@@ -12,6 +12,7 @@ from engine.config import EngineConfig
 
 log = logging.getLogger(__name__)
 GIB = 1 << 30
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -31,7 +32,18 @@ def _describe(name: str) -> str:
 
 def use_threads(config: EngineConfig) -> None:
     """Let the calling thread compute on so many threads: one a core unless `config` says how many."""
-    torch.set_num_threads(config.threads or _cores())
+    torch.set_num_threads(count_threads(config))
+
+
+def count_threads(config: EngineConfig) -> int:
+    """On how many threads to compute: one a core that this process may use unless `config` says how many."""
+    return config.threads or count_cores()
+
+
+def count_cores(cgroup: Path = _CGROUP) -> int:
+    """The cores whose time this process may use up, as the system and its container allow."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _cores_of_cgroup(cgroup) or cores)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -42,8 +54,16 @@ def free_memory(device: torch.device) -> int | None:
     return min(limits) if limits else None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _cores_of_cgroup(cgroup: Path) -> int | None:
+    """How many threads the container's share of time keeps busy, where there is one (control groups, version 2).
+
+    Rounded down: threads that wait for each other stand still together when the share is used up.
+    """
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def _available() -> int | None:
@@ -57,7 +77,7 @@ def _available() -> int | None:
 
 def _left_of_cgroup() -> int | None:
     """What the container's limit leaves, where there is one (control groups, version 2)."""
-    root = Path("/sys/fs/cgroup")
+    root = _CGROUP
     try:
         limit, used = (root / "memory.max").read_text().strip(), int((root / "memory.current").read_text())
         cached = dict(line.split() for line in (root / "memory.stat").read_text().splitlines()).get("file", "0")
