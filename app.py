@@ -23,6 +23,7 @@ from server.logs import configure_logs
 from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.process import serve
+from server.routes.engine import engine_router
 from server.routes.health import health_router
 from server.routes.models import models_router
 from server.routes.pages import page_routes
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     app.include_router(health_router(hub))
     app.include_router(models_router(hub))
+    app.include_router(engine_router(hub))
     app.router.routes += [chat_socket(hub, policy), *page_routes(ROOT / "static")]
     return app
 

@@ -19,7 +19,7 @@ The errors:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -243,12 +243,42 @@ class TokenCount:
     exact: bool
 
 
+@dataclass(slots=True, frozen=True)
+class Stats:
+    """What a backend's engine does at this moment, and counts since it was built.
+
+    Its memory for conversations is made of blocks: used by answers, cached (free to use, but what they hold is still
+    known and spares reading it again), or free.
+    """
+
+    model: str  # the backend's own name for it
+    running: int
+    waiting: int
+    slots: int  # answers that may run at once
+    blocks_used: int
+    blocks_cached: int
+    blocks_free: int
+    prompt_tokens: int = 0  # of all prompts so far
+    cached_tokens: int = 0  # of those, the ones that need not be read
+    completion_tokens: int = 0  # written so far
+    requests_finished: int = 0
+    preemptions: int = 0  # answers that made room for others and were computed again
+    evictions: int = 0  # cached blocks that were given to others
+    tokens_per_second: float | None = None  # written by all answers together, over the last moments; None while idle
+    step_ms: Mapping[str, float] = field(default_factory=dict)  # where the time of a step goes, by part
+
+
 # Backends
 
 
 @dataclass(slots=True, frozen=True)
 class ModelsChanged:
     """The backend's model list is not what it was."""
+
+
+@dataclass(slots=True, frozen=True)
+class StatsChanged:
+    """The backend's `stats` are not what they were. Said a few times a second at most."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -261,7 +291,7 @@ class Loading:
     total: int = 0
 
 
-Notice = ModelsChanged | Loading
+Notice = ModelsChanged | StatsChanged | Loading
 
 
 def _ignore(notice: Notice) -> None:
@@ -319,6 +349,10 @@ class Backend(ABC):
             return Health(True)
         reasons = [info.reason for info in models if info.reason]
         return Health(False, reasons[0] if reasons else "No model is ready yet.")
+
+    def stats(self) -> Stats | None:
+        """The engine's numbers as last measured. None, the default, where there is no engine of our own to measure."""
+        return None
 
     async def count_tokens(self, request: GenerationRequest) -> TokenCount:
         """How many tokens the prompt takes: by default a guess of four characters a token."""

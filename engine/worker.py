@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.errors import EngineError, ModelLoadError
-from engine.output import StepOutput
+from engine.output import EngineStats, StepOutput
 from engine.sampling_params import SamplingParams
 
 if TYPE_CHECKING:  # torch takes seconds to import: that happens on the thread
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 # they spin away the time that the last of them needs, and steps get ten times slower. Read when torch is imported.
 _SPINS = "1000"
 
+MEASURE_EVERY = 0.25  # seconds
 CRASHES = 3  # so many within `CRASH_WINDOW` seconds, and the engine stays down
 CRASH_WINDOW = 60.0
 
@@ -79,6 +80,13 @@ class Stepped:
 
 
 @dataclass(slots=True, frozen=True)
+class Measured:
+    """The engine's numbers: a few times a second while it works, and whenever it comes to rest."""
+
+    stats: EngineStats
+
+
+@dataclass(slots=True, frozen=True)
 class Rejected:
     """The engine does not take this request. `error` is an EngineError, or a ValueError for what no request may be."""
 
@@ -98,7 +106,7 @@ class Ended:
     """The thread is done, as it was asked: the last report."""
 
 
-Report = Loading | Ready | Failed | Stepped | Rejected | Crashed | Ended
+Report = Loading | Ready | Failed | Stepped | Measured | Rejected | Crashed | Ended
 
 
 class _Stopped(Exception):
@@ -116,6 +124,7 @@ class EngineWorker:
         self._wake = threading.Condition()
         self._stopping = False
         self._queued: dict[str, int] = {}
+        self._measure_at = 0.0
         self._crashes: deque[float] = deque(maxlen=CRASHES)
         self._thread = threading.Thread(target=self._run, name=f"engine {path.name}", daemon=True)
 
@@ -164,12 +173,14 @@ class EngineWorker:
         """Build an engine and run it. False if it broke and is to be built anew."""
         engine = self._load()
         self._report(Ready(engine.tokenizer, engine.context_length))
+        self._report(Measured(engine.stats()))
         try:
             while self._wait_for_work(engine):
                 self._obey(engine)
                 if engine.has_work():
                     started = time.monotonic()
                     self._report(Stepped(started, engine.step(), self._changed_places(engine)))
+                self._measure(engine)
         except Exception as error:
             log.exception("The engine broke while answering.")
             self._after_crash(engine, error)
@@ -219,6 +230,12 @@ class EngineWorker:
     def _changed_places(self, engine: LLMEngine) -> dict[str, int]:
         before, self._queued = self._queued, engine.queue_places()
         return {name: place for name, place in self._queued.items() if before.get(name) != place}
+
+    def _measure(self, engine: LLMEngine) -> None:
+        now = time.monotonic()
+        if now >= self._measure_at or not engine.has_work():
+            self._measure_at = now + MEASURE_EVERY
+            self._report(Measured(engine.stats()))
 
     def _after_crash(self, engine: LLMEngine, error: Exception) -> None:
         self._report(Crashed(engine.request_ids()))

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from server.protocol import CloseCode, LoadingMessage, ModelsMessage, SystemMessage, encode
+from server.protocol import CloseCode, EngineMessage, LoadingMessage, ModelsMessage, SystemMessage, encode
 from server.subscriber import Subscriber, TooSlow
 
 CLOSE_TIMEOUT_S = 10.0
@@ -102,9 +102,9 @@ class ConnectionManager:
         """Send `text` to one socket, in turn with whatever else it is sent."""
         await self._connections[websocket].subscriber.reply(text)
 
-    def broadcast(self, message: ModelsMessage | LoadingMessage | SystemMessage) -> None:
+    def broadcast(self, message: ModelsMessage | LoadingMessage | EngineMessage | SystemMessage) -> None:
         """Show `message` to every socket. One that reads slowly gets the latest of each kind. Never waits."""
-        key = f"{message.type} {message.model}" if isinstance(message, LoadingMessage) else message.type
+        key = f"{message.type} {message.model}" if isinstance(message, LoadingMessage | EngineMessage) else message.type
         frame = encode(message)
         for connection in self._connections.values():
             connection.subscriber.transient(key, frame)

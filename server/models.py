@@ -1,6 +1,7 @@
 """Keeps the catalogue of models true: asks the backends behind everything else, hears their notices, loads models.
 
-Only what is awaited here waits for a backend. Knows nothing of sessions or sockets: what changes is told to a callback.
+Only what is awaited here waits for a backend. Knows nothing of sessions or sockets: what changes is told to a callback,
+and so is the notice that an engine's numbers did.
 Backends are asked at the start, when one says that its models changed, and every ten seconds while somebody watches or
 a backend is out of reach; otherwise nothing runs.
 """
@@ -22,6 +23,7 @@ from backends.base import (
     ModelNotFound,
     ModelsChanged,
     Notice,
+    StatsChanged,
 )
 from server.catalogue import Catalogue, Shelf
 from server.clock import Clock, Timer
@@ -37,11 +39,16 @@ class Models:
     """The probes behind `catalogue`, and the loading of models."""
 
     def __init__(
-        self, catalogue: Catalogue, clock: Clock, tell: Callable[[ModelsMessage | LoadingMessage], None]
+        self,
+        catalogue: Catalogue,
+        clock: Clock,
+        tell: Callable[[ModelsMessage | LoadingMessage], None],
+        stats_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.catalogue = catalogue
         self._clock = clock
         self._tell = tell
+        self._stats_changed = stats_changed
         self._told = catalogue.message()
         self._watched = False
         self._probes: dict[str, _Probe] = {}
@@ -139,6 +146,8 @@ class Models:
             match notice:
                 case ModelsChanged():
                     self._probes[backend.name].ask(again=True)
+                case StatsChanged():
+                    self._stats_changed()
                 case Loading():
                     self._tell(_loading_message(backend, notice))
 

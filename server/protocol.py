@@ -449,6 +449,30 @@ class ModelsMessage(Message):
     models: list[ModelEntry]
 
 
+class EngineFigures(Message):
+    """What a backend's engine does at this moment. `prompt_tokens` and `cached_tokens` are of all prompts so far.
+
+    `blocks_used` and `blocks_cached` of `blocks_total` hold running and earlier conversations.
+    """
+
+    model: str  # `backend/name`
+    running: int
+    waiting: int
+    slots: int
+    blocks_used: int
+    blocks_cached: int
+    blocks_total: int
+    prompt_tokens: int
+    cached_tokens: int
+    tokens_per_second: float | None = None
+
+
+class EngineMessage(EngineFigures):
+    """Said at most once a second, and only when it changed."""
+
+    type: Literal["engine"] = "engine"
+
+
 class SessionMessage(Message):
     """Another conversation of this person changed."""
 
@@ -474,6 +498,7 @@ Transient = (
     | Snapshot
     | ErrorMessage
     | ModelsMessage
+    | EngineMessage
     | SessionMessage
     | Pong
 )

@@ -23,6 +23,8 @@ from backends.base import (
     ModelNotFound,
     ModelsChanged,
     Overloaded,
+    Stats,
+    StatsChanged,
     TokenCount,
     Unsupported,
 )
@@ -94,6 +96,10 @@ class PyTorchBackend(Backend):
             return Health(True, details={"model": info.name, "requests": self._active.requests})
         return Health(False, info.reason or f"The model {info.name} is still being loaded.")
 
+    def stats(self) -> Stats | None:
+        """Of the active model's engine, once it is built."""
+        return self._active.stats if self._active is not None else None
+
     async def load(self, model: str) -> AsyncGenerator[Loading, None]:
         """Make `model` the active one. If that fails, the active one stays."""
         served = await self._find(model, again=True)
@@ -149,7 +155,12 @@ class PyTorchBackend(Backend):
 
     def _serve(self, path: Path) -> ServedModel:
         rules = self._tokenizer_path if path == self._model_path else None
-        return ServedModel(path, _plain_info(path), replace(self._config, tokenizer_path=rules), self._changed)
+        config = replace(self._config, tokenizer_path=rules)
+        return ServedModel(path, _plain_info(path), config, self._changed, self._measured)
+
+    def _measured(self, model: ServedModel) -> None:
+        if model is self._active:
+            self.notify(StatsChanged())
 
     def _changed(self, model: ServedModel) -> None:
         """A model's state or progress is another: the one place where the active model changes."""

@@ -22,13 +22,27 @@ from backends.base import (
     ModelInvalid,
     Overloaded,
     Progress,
+    Stats,
     Unsupported,
 )
 from backends.pytorch.answer import Answer
+from backends.pytorch.stats import as_stats
 from engine.config import EngineConfig
 from engine.errors import PromptTooLong, QueueFull, TemplateError
 from engine.sampling_params import SamplingParams
-from engine.worker import Crashed, Ended, EngineWorker, Failed, Loading, Ready, Rejected, Report, Request, Stepped
+from engine.worker import (
+    Crashed,
+    Ended,
+    EngineWorker,
+    Failed,
+    Loading,
+    Measured,
+    Ready,
+    Rejected,
+    Report,
+    Request,
+    Stepped,
+)
 
 if TYPE_CHECKING:
     from engine.tokenizer import Tokenizer
@@ -42,13 +56,24 @@ class ServedModel:
     """A model from the beginning of its loading to the end of its last answer. Used on one event loop."""
 
     def __init__(
-        self, path: Path, info: ModelInfo, config: EngineConfig, changed: Callable[[ServedModel], None]
+        self,
+        path: Path,
+        info: ModelInfo,
+        config: EngineConfig,
+        changed: Callable[[ServedModel], None],
+        measured: Callable[[ServedModel], None],
     ) -> None:
-        """Begin to load. `changed` is called on the loop whenever `info` is another, and when `ended` becomes true."""
+        """Begin to load. `changed` is called on the loop whenever `info` is another, and when `ended` becomes true.
+
+        `measured` is called whenever `stats` are others.
+        """
         self.info = replace(info, state="loading", progress=0.0)
         self.done = self.total = 0  # bytes loaded
         self.ended = False
+        self.stats: Stats | None = None  # until the engine is built
+        self._slots = config.max_batch_size
         self._changed = changed
+        self._measured = measured
         self._ready: Ready | None = None
         self._answers: dict[str, Answer] = {}
         self._news = asyncio.Event()
@@ -119,6 +144,9 @@ class ServedModel:
         match report:
             case Stepped():
                 self._deal_out(report)
+            case Measured(stats):
+                self.stats = as_stats(self.info.name, self._slots, stats)
+                self._measured(self)
             case Loading(done, total):
                 self.done, self.total = done, total
                 self._become(replace(self.info, progress=done / total if total else 0.0))
@@ -129,13 +157,13 @@ class ServedModel:
                 if request_id in self._answers:
                     self._answers[request_id].fail(_as_backend_error(error))
             case Crashed(request_ids):
-                self._ready = None
+                self._ready = self.stats = None
                 for request_id in request_ids:
                     if request_id in self._answers:
                         self._answers[request_id].fail(BackendFailed(BROKEN))
                 self._become(replace(self.info, state="loading", progress=0.0))
             case Failed(error):
-                self.ended = True
+                self.ended, self.stats = True, None
                 self._fail_all(ModelInvalid(str(error)))
                 self._become(replace(self.info, state="failed", progress=None, reason=str(error)))
             case Ended():

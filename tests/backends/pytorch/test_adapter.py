@@ -31,6 +31,8 @@ from backends.base import (
     Overloaded,
     Params,
     Progress,
+    Stats,
+    StatsChanged,
     Text,
     Unsupported,
 )
@@ -282,6 +284,42 @@ def test_closing_an_answer_frees_its_slot(folder: Path) -> None:
     within(test)
 
 
+# Numbers
+
+
+def test_the_engine_s_numbers_are_known_and_told(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder, max_batch_size=2) as backend:
+            assert backend.stats() is None, "there is no engine yet"
+            told: list[Stats | None] = []
+            backend.notify = lambda notice: told.append(backend.stats()) if isinstance(notice, StatsChanged) else None
+            await asyncio.gather(*(events_of(backend, request(str(n))) for n in range(5)))
+            await until(lambda: (numbers := told[-1]) is not None and numbers.requests_finished == 5)
+            ready, *_, last = told
+            assert ready is not None
+            assert last is not None
+            assert (ready.model, ready.slots, ready.completion_tokens, ready.blocks_used) == ("tiny", 2, 0, 0)
+            assert (last.running, last.waiting, last.blocks_used) == (0, 0, 0)
+            assert last.completion_tokens == 5 * 8
+            assert last.blocks_free + last.blocks_cached == ready.blocks_free
+
+    within(test)
+
+
+def test_the_numbers_come_to_rest_when_the_last_answer_is_closed(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            endless = request("endless", params=Params(temperature=0, max_tokens=900))
+            async with aclosing(backend.generate(endless)) as events:
+                async for event in events:
+                    if isinstance(event, Text):
+                        break
+                await until(lambda: (numbers := backend.stats()) is not None and numbers.running == 1)
+            await until(lambda: (numbers := backend.stats()) is not None and numbers.running == 0)
+
+    within(test)
+
+
 # Loading
 
 
@@ -322,7 +360,7 @@ def test_those_who_listen_hear_of_loading_and_of_its_end(folder: Path) -> None:
             loads = [notice for notice in heard if isinstance(notice, Loading)]
             assert loads
             assert [notice.done for notice in loads] == sorted(notice.done for notice in loads)
-            assert isinstance(heard[-1], ModelsChanged)
+            assert isinstance([notice for notice in heard if not isinstance(notice, StatsChanged)][-1], ModelsChanged)
 
     within(test)
 

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from backends.base import Stats, StatsChanged
+from server.hub import Hub
+from server.routes.engine import engine_router
+from tests.server.doubles import Puppet
+from tests.server.serving import joined, serving
+
+BUSY = Stats(
+    "toy",
+    running=2,
+    waiting=1,
+    slots=2,
+    blocks_used=5,
+    blocks_cached=3,
+    blocks_free=8,
+    prompt_tokens=90,
+    cached_tokens=32,
+    completion_tokens=12,
+    preemptions=1,
+    tokens_per_second=40.0,
+    step_ms={"forward": 9.5},
+)
+
+
+class Measured(Puppet):
+    """A puppet with numbers."""
+
+    numbers: Stats | None = None
+
+    def stats(self) -> Stats | None:
+        return self.numbers
+
+
+def test_the_report_has_every_number() -> None:
+    puppet = Measured()
+    hub = Hub([puppet])
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        await hub.start()
+        yield
+        await hub.close()
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(engine_router(hub))
+    with TestClient(app) as client:
+        assert client.get("/api/engine").json() == {"engines": []}
+        puppet.numbers = BUSY
+        [engine] = client.get("/api/engine").json()["engines"]
+    assert engine == {
+        "model": "puppet/toy",
+        "running": 2,
+        "waiting": 1,
+        "slots": 2,
+        "blocks_used": 5,
+        "blocks_cached": 3,
+        "blocks_total": 16,
+        "prompt_tokens": 90,
+        "cached_tokens": 32,
+        "completion_tokens": 12,
+        "requests_finished": 0,
+        "preemptions": 1,
+        "evictions": 0,
+        "tokens_per_second": 40.0,
+        "step_ms": {"forward": 9.5},
+    }
+
+
+def test_a_page_is_told_the_numbers_when_it_comes_and_when_they_change() -> None:
+    async def scenario() -> None:
+        puppet = Measured()
+        puppet.numbers = BUSY
+        async with serving([puppet]) as (_, url), joined(url) as client:
+            first = await client.until("engine")
+            assert (first["model"], first["running"]) == ("puppet/toy", 2)
+            assert client.types() == ["system", "engine"], "the hello is always first"
+            puppet.numbers = Stats("toy", 0, 0, slots=2, blocks_used=0, blocks_cached=8, blocks_free=8)
+            puppet.notify(StatsChanged())
+            then = await client.until("engine")
+            assert (then["running"], then["blocks_cached"]) == (0, 8)
+            assert "tokens_per_second" not in then
+            assert client.state.seq == 0, "numbers are no events of the conversation"
+
+    asyncio.run(scenario())
