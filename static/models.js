@@ -1,14 +1,19 @@
 /**
  * The models that this server offers, and which one answers.
  *
- * Owns the list as last heard over HTTP or the socket. Knows nothing of the DOM. Event: `change`.
+ * Owns the list as last heard over HTTP or the socket, and what the models' engines do. Knows nothing of the DOM. Event:
+ * `change`, of the list.
  *
  * @typedef {import("./view/model_names.js").Model} Model
+ * @typedef {import("./view/engine_card.js").Figures} Figures
  */
 export class Models extends EventTarget {
   /** @type {Model[]} */ all = [];
   current = "";
   /** @type {number | undefined} where an answer is cut unless the message says otherwise */ maxTokens;
+
+  /** @type {Map<string, Figures>} by model */
+  #figures = new Map();
 
   /** @param {string} base the address that the page was served from */
   constructor(base) {
@@ -19,6 +24,16 @@ export class Models extends EventTarget {
   /** The model that answers, when it is in the list. @returns {Model | undefined} */
   get selected() {
     return this.all.find((model) => model.name === this.current);
+  }
+
+  /** What the engine of the model that answers does, where the server knows. @returns {Figures | undefined} */
+  get figures() {
+    return this.#figures.get(this.current);
+  }
+
+  /** Take over an engine's numbers. @param {Figures & {model: string}} figures */
+  measure(figures) {
+    this.#figures.set(figures.model, figures);
   }
 
   /** Take over a list as the server says it. */

@@ -100,6 +100,7 @@ const TRANSIENTS = {
   },
   loading: (frame) => loading.show(frame),
   models: (frame) => models.take(frame),
+  engine: (frame) => models.measure(frame),
 };
 
 /** Take one frame from the server. */
@@ -221,8 +222,9 @@ function showSurroundings() {
   const connected = socket.state === "connected";
   composer.connected = connected;
   composer.running = running > 0;
-  showEngine({ connected, model: models.selected, running, waiting: store.queue.length, progress, speed: lastSpeed });
-  showEmptyState(list.isEmpty, models.selected);
+  const { selected: model, figures } = models;
+  showEngine({ connected, model, figures, running, waiting: store.queue.length, progress, speed: lastSpeed });
+  showEmptyState(list.isEmpty, model);
   showTitle([...store.messages.values()].find(({ role }) => role === "user")?.message, running > 0);
   if (store.seq > 0 && sessionInAddress() !== store.session) history.replaceState(null, "", `#${store.session}`);
   return true;

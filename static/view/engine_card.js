@@ -4,13 +4,24 @@
  * @typedef {object} Knowledge
  * @property {boolean} connected
  * @property {import("./model_names.js").Model} [model] the one that answers
+ * @property {Figures} [figures] of its engine, where the server has any
  * @property {number} running answers being made in this chat
  * @property {number} waiting prompts of this chat that wait
- * @property {{phase: string, done?: number, total?: number, position?: number}} [progress] of the running answer
+ * @property {import("./progress.js").Progress} [progress] of the running answer
  * @property {number} [speed] tokens per second of the last answer
+ *
+ * @typedef {object} Figures what the engine does for everybody
+ * @property {number} running answers
+ * @property {number} waiting
+ * @property {number} blocks_used memory for conversations that running answers hold
+ * @property {number} blocks_cached what is kept there of earlier ones
+ * @property {number} blocks_total
+ * @property {number} prompt_tokens of all prompts so far
+ * @property {number} cached_tokens of those, the ones that need not be read again
+ * @property {number} [tokens_per_second] of all answers together
  */
 import { byId } from "./elements.js";
-import { ordinal, percent, speed as speedWords } from "./figures.js";
+import { count, percent, speed as speedWords } from "./figures.js";
 import { dotState, stateWords } from "./model_names.js";
 
 /** @param {Knowledge} known */
@@ -18,9 +29,16 @@ export function showEngine(known) {
   const [dot, words] = stateOf(known);
   byId("engine-dot").dataset.state = dot;
   byId("engine-state").textContent = words;
-  setText("engine-speed", known.speed ? speedWords(known.speed) : "");
-  setText("engine-detail", detailOf(known));
-  showBar(shareOf(known));
+  showSpeed(known);
+  const figures = known.connected && known.model?.state === "ready" ? known.figures : undefined;
+  const detail = detailOf(known, figures);
+  const share = shareOf(known);
+  byId("engine-detail").textContent = detail;
+  byId("engine-fill").textContent = figures ? `${percent(fill(figures))} memory` : "";
+  byId("engine-load").hidden = !detail && !figures;
+  showBar(share);
+  showMemory(share === null ? figures : undefined);
+  showSaved(figures);
 }
 
 function stateOf({ connected, model, running, progress }) {
@@ -29,19 +47,33 @@ function stateOf({ connected, model, running, progress }) {
   if (model.state === "loading") return ["waiting", "Loading the model"];
   if (dotState(model) === "bad") return ["bad", "Engine unavailable"];
   if (!running) return model.state === "available" ? ["off", "Loads when asked"] : [dotState(model), "Engine ready"];
-  if (progress?.phase === "queued") return ["waiting", "Waiting for a slot"];
+  if (progress?.phase === "queued") return ["waiting", "Waiting for a place"];
   if (progress?.phase === "loading") return ["waiting", "Loading the model"];
   return ["good", progress?.phase === "prefill" ? "Reading" : "Answering"];
 }
 
-function detailOf({ connected, model, running, waiting, progress }) {
+function detailOf({ connected, model, running, waiting, progress }, figures) {
   if (!connected || !model) return "";
-  if (running) {
-    const place = progress?.phase === "queued" && progress.position ? `, ${ordinal(progress.position)} in line` : "";
-    return `${running} running, ${waiting} waiting${place}`;
-  }
   if (model.state === "loading" && model.progress !== undefined) return percent(model.progress);
-  return dotState(model) === "bad" ? stateWords(model) : "";
+  if (dotState(model) === "bad") return stateWords(model);
+  if (figures) return figures.running || figures.waiting ? load(figures) : "Nothing is running";
+  return running && progress?.phase !== "loading" ? load({ running, waiting }) : "";
+}
+
+function load({ running, waiting }) {
+  return `${count(running)} running, ${count(waiting)} waiting`;
+}
+
+function fill({ blocks_used, blocks_cached, blocks_total }) {
+  return (blocks_used + blocks_cached) / blocks_total;
+}
+
+/** What the engine does at this moment for all, or what the last answer here was written at. */
+function showSpeed({ connected, figures, speed }) {
+  const now = connected ? figures?.tokens_per_second : undefined;
+  const node = byId("engine-speed");
+  setText(node, (now ?? speed) ? speedWords(now ?? speed) : "");
+  node.title = now ? "Tokens a second, all running answers together" : "Tokens a second of the last answer";
 }
 
 function shareOf({ connected, model, running, progress }) {
@@ -50,15 +82,35 @@ function shareOf({ connected, model, running, progress }) {
   return model?.state === "loading" ? (model.progress ?? null) : null;
 }
 
-function setText(id, text) {
-  const node = byId(id);
-  node.textContent = text;
-  node.hidden = text === "";
-}
-
 function showBar(share) {
   const bar = byId("engine-progress");
   bar.hidden = share === null;
   if (share !== null) bar.value = share;
   bar.setAttribute("aria-label", "Progress");
+}
+
+function showMemory(figures) {
+  const bar = byId("engine-memory");
+  bar.hidden = !figures;
+  if (!figures) return;
+  const { blocks_used, blocks_cached, blocks_total } = figures;
+  const [used, kept] = [blocks_used / blocks_total, blocks_cached / blocks_total];
+  const [usedPart, keptPart] = bar.children;
+  usedPart.style.width = `${used * 100}%`;
+  keptPart.style.width = `${kept * 100}%`;
+  const words = `Memory for conversations: ${percent(used)} in use, ${percent(kept)} kept from earlier ones`;
+  bar.setAttribute("aria-label", words);
+  bar.title = words;
+}
+
+function showSaved(figures) {
+  const node = byId("engine-saved");
+  const { prompt_tokens = 0, cached_tokens = 0 } = figures ?? {};
+  setText(node, cached_tokens ? `${percent(cached_tokens / prompt_tokens)} of reading saved` : "");
+  node.title = `${count(cached_tokens)} of ${count(prompt_tokens)} tokens were still known from earlier messages`;
+}
+
+function setText(node, text) {
+  node.textContent = text;
+  node.hidden = text === "";
 }

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from backends.base import (
     Backend,
@@ -20,6 +21,8 @@ from backends.base import (
     Overloaded,
     Progress,
     Reasoning,
+    Stats,
+    StatsChanged,
     Text,
     Timings,
     Usage,
@@ -42,6 +45,24 @@ class ScriptedBackend(Backend):
     """
 
     name = "scripted"
+
+    def __init__(self) -> None:
+        self._running = self._finished = 0
+
+    def stats(self) -> Stats:
+        """Of an engine whose every answer takes an eighth of its memory, and of whose reading a quarter was saved."""
+        return Stats(
+            "fluent",
+            running=self._running,
+            waiting=0,
+            slots=4,
+            blocks_used=8 * self._running,
+            blocks_cached=min(self._finished, 16),
+            blocks_free=64 - 8 * self._running - min(self._finished, 16),
+            prompt_tokens=400 * self._finished,
+            cached_tokens=100 * self._finished,
+            tokens_per_second=40.0 * self._running or None,
+        )
 
     async def list_models(self) -> Sequence[ModelInfo]:
         return [
@@ -68,6 +89,17 @@ class ScriptedBackend(Backend):
         yield Loading(model, "ready", done=total, total=total)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        self._running += 1
+        self.notify(StatsChanged())
+        try:
+            async with aclosing(self._answer(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._running, self._finished = self._running - 1, self._finished + 1
+            self.notify(StatsChanged())
+
+    async def _answer(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         prompt = request.messages[-1].content if request.messages else ""
         began = time.monotonic()
         tokens = 0

@@ -83,6 +83,23 @@ def test_waiting_is_never_silent(chat: ChatPage) -> None:
     expect(typing).to_have_count(0)
 
 
+def test_the_card_shows_what_the_engine_does_for_everybody(open_page: OpenPage, own_server: Server) -> None:
+    mine, other = open_page(own_server).open(), open_page(own_server).open()
+    card = other.page.locator("#engine-card")
+    expect(card).to_contain_text("Engine ready")
+    expect(card).to_contain_text("Nothing is running")
+    mine.say("count to 400")
+    expect(card).to_contain_text("1 running, 0 waiting")
+    expect(card).to_contain_text("12 % memory")
+    expect(card).to_contain_text("40 tok/s")
+    expect(card).to_contain_text("Engine ready")
+    mine.stop_button.click()
+    expect(card).to_contain_text("Nothing is running")
+    expect(card).to_contain_text("25 % of reading saved")
+    memory = other.page.get_by_role("img", name="Memory for conversations: 0 % in use, 1 % kept from earlier ones")
+    expect(memory).to_be_visible()
+
+
 def test_a_prompt_said_meanwhile_waits_in_sight_and_can_be_taken_back(chat: ChatPage) -> None:
     queued = chat.page.locator(".message.queued")
     chat.say("count to 400")
