@@ -76,6 +76,8 @@ def create_backends(settings: Settings) -> list[Backend]:
             "max_batch_size": settings.max_batch_size,
             "max_queue_size": settings.max_queue_size,
             "threads": settings.torch_threads,
+            "kernels": settings.kernels,
+            "kv_tokens": settings.kv_tokens,
         },
         "ollama": {
             "host": settings.ollama_host,

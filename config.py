@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     max_batch_size: PositiveInt = 16
     max_queue_size: PositiveInt = 256
     torch_threads: Annotated[int, Field(ge=0)] = 0
+    kernels: Literal["auto", "off"] = "auto"
+    kv_tokens: PositiveInt | None = None
     stream_flush_ms: Annotated[int, Field(ge=0, le=500)] = 40
     detach_timeout_s: Annotated[float, Field(gt=0)] = 600
     window_events: PositiveInt = 10_000
@@ -61,7 +63,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("ollama_num_ctx", mode="before")
+    @field_validator("ollama_num_ctx", "kv_tokens", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-ComputePath = Literal["fast", "reference"]
+ComputePath = Literal["fast", "eager", "reference"]
 
 
 @dataclass(slots=True, frozen=True)
 class EngineConfig:
     """How an engine computes and how much it takes on.
 
-    `dtype_path` "reference" computes in float32 on the weights as the file has them; "fast" on 8-bit integers where
-    the processor multiplies those quickly (see `layers/integer_linear.py`), else in float32, and on a GPU in bfloat16.
+    `dtype_path` "reference" computes in float32 on the weights as the file has them; "eager" with PyTorch's kernels on
+    8-bit integers where the processor multiplies those quickly (see `layers/integer_linear.py`), else in float32, and
+    on a GPU in bfloat16; "fast" with our own compiled kernels on a processor where they are built, else as "eager".
     `threads` 0 is one a core. `max_tokens_per_step` is how much a step computes at most: it bounds how long running
     answers wait while a long prompt is read. `context_length` makes the model's own shorter; without it, contexts past
     16,384 are cut to that. `kv_tokens` is how many tokens all sequences together may keep; what does not fit is

@@ -61,7 +61,7 @@ def load_model(path: Path, config: EngineConfig, progress: Progress | None = Non
 
 
 def _numerics(config: EngineConfig, device: torch.device) -> Numerics:
-    fast = config.dtype_path == "fast"
+    fast = config.dtype_path != "reference"
     if fast and multiplies_integers_fast(device):
         return Numerics(IntegerLinear, torch.float32, device)
     dtype = torch.bfloat16 if fast and device.type != "cpu" else torch.float32

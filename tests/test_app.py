@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app import check_exposure, create_app
+from app import check_exposure, create_app, create_backends
+from backends.pytorch import PyTorchBackend
 from config import Settings, SettingsError
 
 ROOT = Path(__file__).parent.parent
@@ -107,6 +108,24 @@ def test_a_setting_that_cannot_be_used_stops_the_start_with_its_name(environment
     assert process.returncode == 2
     assert named in errors.splitlines()[-1]
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "value"),
+    [
+        ({}, "dtype_path", "fast"),
+        ({"KERNELS": "off"}, "dtype_path", "eager"),
+        ({}, "kv_tokens", None),
+        ({"KV_TOKENS": 4096}, "kv_tokens", 4096),
+        ({"TORCH_THREADS": 3}, "threads", 3),
+        ({"MAX_BATCH_SIZE": 5}, "max_batch_size", 5),
+        ({"MAX_QUEUE_SIZE": 7}, "max_queue_size", 7),
+    ],
+)
+def test_the_settings_reach_the_engine(settings: dict[str, object], field: str, value: object) -> None:
+    [backend] = create_backends(Settings(**{"BACKENDS": ["pytorch"], **settings}))
+    assert isinstance(backend, PyTorchBackend)
+    assert getattr(backend._config, field) == value
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])

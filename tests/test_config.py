@@ -78,6 +78,8 @@ def test_an_unknown_key_like_no_other_is_named_too(tmp_path: Path) -> None:
         ("DETACH_TIMEOUT_S=0", "DETACH_TIMEOUT_S"),
         ("OLLAMA_NUM_CTX=-1", "OLLAMA_NUM_CTX"),
         ("AUTH=maybe", "AUTH"),
+        ("KERNELS=fast", "KERNELS"),
+        ("KV_TOKENS=0", "KV_TOKENS"),
         ("LOG_LEVEL=loud", "LOG_LEVEL"),
     ],
 )

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from backends.base import (
     Backend,
@@ -49,19 +50,24 @@ class PyTorchBackend(Backend):
         threads: int = 0,
         context_length: int | None = None,
         tokenizer_path: Path | None = None,
+        kernels: Literal["auto", "off"] = "auto",
+        kv_tokens: int | None = None,
     ) -> None:
-        """`threads` 0 is one a core; `context_length` makes the models' own shorter.
+        """`threads` 0 is one a core; `context_length` makes the models' own shorter; the rest is as in `EngineConfig`.
 
+        `kernels` "off" computes with PyTorch's even where our own are built.
         `tokenizer_path` is a `tokenizer.json` for the model at `model_path`, in place of the one in its file.
         """
         self._model_path = Path(model_path)
         self._tokenizer_path = tokenizer_path
         self._files = ModelFiles(Path(model_dir), describe_model)
         self._config = EngineConfig(
+            dtype_path="fast" if kernels == "auto" else "eager",
             threads=threads,
             max_batch_size=max_batch_size,
             max_queue_size=max_queue_size,
             context_length=context_length,
+            kv_tokens=kv_tokens,
         )
         self._active: ServedModel | None = None
         self._next: ServedModel | None = None
