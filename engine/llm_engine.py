@@ -18,7 +18,7 @@ from engine.kv_cache import BLOCK
 from engine.loading import LoadedModel, load_model
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
-from engine.sampler import sample
+from engine.sampler import Pick, sample
 from engine.sampling_params import SamplingParams
 from engine.scheduler import Chunk, Scheduler
 from engine.sequence import Sequence
@@ -95,7 +95,8 @@ class LLMEngine:
             return []
         complete = [chunk.sequence for chunk in chunks if chunk.completes]
         logits = self._runner.run(chunks)
-        tokens = dict(zip(complete, sample(logits, complete), strict=True))
+        picks = [Pick(sequence.params, sequence.seed, len(sequence.tokens)) for sequence in complete]
+        tokens = dict(zip(complete, sample(logits, picks), strict=True))
         return [self._postprocess(chunk, tokens.get(chunk.sequence)) for chunk in chunks]
 
     def request_ids(self) -> list[str]:

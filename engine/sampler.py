@@ -1,45 +1,43 @@
-"""Picks the next token of a sequence from its logits.
+"""Picks tokens from logits: the parameters' meaning, and the random numbers.
 
 The random number for a token depends on the sequence's seed and the token's position alone: the same seed gives the
-same text alone, in any batch, and after a restart.
+same text alone, in any batch, and after a restart. Each row is picked from by itself; knows nothing of sequences.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
+
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.candidates import Floats, Ids, Row, Weights, inverse, likeliest
 from engine.errors import EngineError
 from engine.sampling_params import SamplingParams
-from engine.sequence import Sequence
 
-Floats = NDArray[np.float64]
-Ids = NDArray[np.int64]
-
-_NUCLEUS_GUESS = 1024  # tokens that nearly always hold the mass `top_p` asks for
 _MASK = (1 << 64) - 1
+_MAX_SCALE = 1e20  # one over the lowest temperature: colder is the same, and no product overflows
+_NUCLEUS_GUESSES = (256, 4096)  # tokens that nearly always hold the mass `top_p` asks for
 
 
-def sample(logits: Tensor, sequences: list[Sequence]) -> list[int]:
-    """One token for each sequence. `logits`: float32 [sequences, vocabulary].
+@dataclass(slots=True, frozen=True)
+class Pick:
+    """How the token at `position` of a text is picked, counted from the first token of its prompt."""
+
+    params: SamplingParams
+    seed: int
+    position: int
+
+
+def sample(logits: Tensor, picks: SequenceOf[Pick]) -> list[int]:
+    """One token for each row of `logits`, float32 [picks, vocabulary].
 
     Raises EngineError for logits that are not numbers.
     """
-    if not sequences:
-        return []
-    best = logits.argmax(dim=1).tolist()
-    if not torch.isfinite(logits.amax(dim=1)).all():
-        raise EngineError("The model computed values that are not numbers.")
-    return [
-        token if sequence.params.temperature == 0 else _draw(row, sequence.params, _uniform(sequence))
-        for token, row, sequence in zip(best, logits, sequences, strict=True)
-    ]
-
-
-def _uniform(sequence: Sequence) -> float:
-    return uniform(sequence.seed, len(sequence.tokens))
+    rows: Row = logits.cpu().numpy()
+    return [_pick(row, pick) for row, pick in zip(rows, picks, strict=True)]
 
 
 def uniform(seed: int, position: int) -> float:
@@ -54,42 +52,49 @@ def _mix(state: int) -> int:
     return state ^ (state >> 31)
 
 
-def _draw(row: Tensor, params: SamplingParams, u: float) -> int:
+def _pick(row: Row, pick: Pick) -> int:
+    best = int(row.argmax())  # of equals the first; a value that is not a number counts as the largest
+    if not math.isfinite(row[best]):
+        raise EngineError("The model computed values that are not numbers.")
+    if pick.params.temperature == 0:
+        return best
+    return _draw(row, float(row[best]), pick.params, uniform(pick.seed, pick.position))
+
+
+def _draw(row: Row, peak: float, params: SamplingParams, u: float) -> int:
     """Temperature, then top-k, top-p and min-p, each on what the one before left; then inverse sampling."""
-    ids, weights = _candidates(row, params)
-    keep = weights >= params.min_p * weights[0]
-    ids, reached = ids[keep], np.cumsum(weights[keep])
-    return int(ids[min(np.searchsorted(reached, u * reached[-1], side="right"), len(ids) - 1)])
+    scale = min(1 / params.temperature, _MAX_SCALE)
+    if 0 < params.top_k < len(row):
+        ids = likeliest(row, params.top_k)
+        weights = _weights(row[ids], peak, scale)
+        ids, weights = _nucleus(ids, weights, params.top_p * weights.sum())
+    elif params.top_p < 1:
+        ids, weights = _nucleus_of_all(row, peak, scale, params.top_p)
+    elif params.min_p > 0:  # a hair below where it cuts: what exactly it keeps is decided on the weights
+        ids = np.flatnonzero(row >= peak + (math.log(params.min_p) - 1e-9) / scale)
+        weights = _weights(row[ids], peak, scale)
+    else:
+        return Weights(row, peak, scale).draw(u)
+    if params.min_p > 0:
+        keep = weights >= params.min_p
+        ids, weights = ids[keep], weights[keep]
+    return int(ids[inverse(np.cumsum(weights), u)])
 
 
-def _candidates(row: Tensor, params: SamplingParams) -> tuple[Ids, Floats]:
-    """The tokens that top-k and top-p leave, most likely first, with weights in proportion to their probabilities."""
-    vocabulary = len(row)
-    if 0 < params.top_k < vocabulary:
-        ids, weights = _top(row, params.top_k, params.temperature)
-        return _nucleus(ids, weights, params.top_p * weights.sum())
-    if params.top_p >= 1:
-        return _top(row, vocabulary, params.temperature)
-    mass = params.top_p * float(_weights(row, row.amax(), params.temperature).sum())
-    ids, weights = _top(row, min(_NUCLEUS_GUESS, vocabulary), params.temperature)
-    if weights.sum() < mass:
-        ids, weights = _top(row, vocabulary, params.temperature)
+def _weights(values: Row, peak: float, scale: float) -> Floats:
+    """Probabilities in proportion to the likeliest token's, which has 1."""
+    weights: Floats = np.exp((values.astype(np.float64) - peak) * scale)
+    return weights
+
+
+def _nucleus_of_all(row: Row, peak: float, scale: float, top_p: float) -> tuple[Ids, Floats]:
+    mass = top_p * Weights(row, peak, scale).total
+    for guess in (*_NUCLEUS_GUESSES, len(row)):
+        ids = likeliest(row, min(guess, len(row)))
+        weights = _weights(row[ids], peak, scale)
+        if weights.sum() >= mass:
+            break
     return _nucleus(ids, weights, mass)
-
-
-def _top(row: Tensor, count: int, temperature: float) -> tuple[Ids, Floats]:
-    """The `count` likeliest tokens in order; of equals the lower id first."""
-    values, indices = row.topk(count, sorted=False)
-    ids = indices.cpu().numpy()
-    order = np.lexsort((ids, -values.cpu().numpy()))
-    weights = _weights(values, values.amax(), temperature)
-    return ids[order], weights[order]
-
-
-def _weights(logits: Tensor, peak: Tensor, temperature: float) -> Floats:
-    """Probabilities, up to a common factor."""
-    result: Floats = np.exp((logits.cpu().numpy().astype(np.float64) - float(peak)) / temperature)
-    return result
 
 
 def _nucleus(ids: Ids, weights: Floats, mass: float) -> tuple[Ids, Floats]:

@@ -4,98 +4,98 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
+from itertools import accumulate
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from engine.detokenizer import StopChecker, StreamDecoder
+from engine.candidates import likeliest
 from engine.errors import EngineError
-from engine.sampler import sample, uniform
+from engine.sampler import Pick, sample, uniform
 from engine.sampling_params import SamplingParams
-from engine.sequence import Sequence
 
-DRAWS = 4000
-# Of 100 distributions that are right, a chi-square beyond this would turn up in 0.1 %: by degrees of freedom.
-CHI_SQUARE = {1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 7: 24.32, 9: 27.88}
+DRAWS = 20_000
 
 
-def sequence(params: SamplingParams, *, length: int = 1, seed: int = 0) -> Sequence:
-    decoder = StreamDecoder(lambda token: b"")
-    return Sequence("r", [0] * length, length, 10_000, params, seed, decoder, StopChecker(()))
-
-
-def pick(logits: Tensor, params: SamplingParams, *, seed: int = 0, length: int = 1) -> int:
-    return sample(logits[None], [sequence(params, length=length, seed=seed)])[0]
+def pick(logits: Tensor, params: SamplingParams, *, seed: int = 0, position: int = 1) -> int:
+    return sample(logits[None], [Pick(params, seed, position)])[0]
 
 
 def drawn(logits: Tensor, params: SamplingParams) -> Counter[int]:
-    """What comes at `DRAWS` positions with one seed."""
-    rows = [sequence(params, length=length, seed=11) for length in range(1, DRAWS + 1)]
-    return Counter(sample(logits.expand(DRAWS, -1), rows))
+    """What comes with `DRAWS` seeds."""
+    return Counter(sample(logits.expand(DRAWS, -1), [Pick(params, seed, 7) for seed in range(DRAWS)]))
 
 
-def assert_distributed(counts: Counter[int], probabilities: dict[int, float]) -> None:
-    assert set(counts) <= set(probabilities)
-    total = sum(counts.values())
-    chi_square = sum((counts[token] - total * p) ** 2 / (total * p) for token, p in probabilities.items())
-    assert chi_square < CHI_SQUARE[len(probabilities) - 1]
+def distribution(logits: Tensor, params: SamplingParams) -> dict[int, float]:
+    """What the parameters mean, told by sorting the whole vocabulary."""
+    weights = torch.softmax(logits.double() / params.temperature, dim=0).tolist()
+    order = sorted(range(len(weights)), key=lambda token: -weights[token])[: params.top_k or None]
+    mass = params.top_p * sum(weights[token] for token in order)
+    before = accumulate((weights[token] for token in order), initial=0.0)
+    kept = [token for token, reached in zip(order, before, strict=False) if reached < mass]
+    kept = [token for token in kept if weights[token] >= params.min_p * weights[kept[0]]]
+    total = sum(weights[token] for token in kept)
+    return {token: weights[token] / total for token in kept}
 
 
-def softmax(values: list[float]) -> list[float]:
-    weights = [math.exp(value) for value in values]
-    return [weight / sum(weights) for weight in weights]
+def assert_distributed(counts: Counter[int], expected: dict[int, float]) -> None:
+    """Of a thousand samplers that are right this refuses one: Pearson's chi-square, what is rare in one class."""
+    assert set(counts) <= set(expected), "a token was drawn that is ruled out"
+    total = counts.total()
+    rare = {token for token, p in expected.items() if p * total < 10}
+    classes = [(counts[token], p * total) for token, p in expected.items() if token not in rare]
+    if rare:
+        classes.append((sum(counts[token] for token in rare), sum(expected[token] for token in rare) * total))
+    chi_square = sum((found - wanted) ** 2 / wanted for found, wanted in classes)
+    freedom = max(1, len(classes) - 1)
+    limit = freedom * (1 - 2 / (9 * freedom) + 3.09 * math.sqrt(2 / (9 * freedom))) ** 3  # Wilson and Hilferty, 1931
+    assert chi_square < limit, f"chi-square is {chi_square:.1f} with {freedom} degrees of freedom"
 
 
 LOGITS = torch.tensor([0.0, 2.0, 1.0, -1.0, 1.5, 0.5, -0.5, 0.25, -2.0, 1.25])
-ORDER = [1, 4, 9, 2, 5, 7, 0, 6, 3, 8]
+WIDE = torch.randn(3001, generator=torch.Generator().manual_seed(2)) * 3
+PARAMS = [
+    SamplingParams(),
+    SamplingParams(temperature=0.5),
+    SamplingParams(temperature=2.0),
+    SamplingParams(top_k=4),
+    SamplingParams(top_p=0.6),
+    SamplingParams(top_p=0.6, top_k=10),
+    SamplingParams(top_p=0.6, top_k=1_000_000),
+    SamplingParams(min_p=0.3),
+    SamplingParams(temperature=0.7, top_k=40, top_p=0.9),
+    SamplingParams(temperature=0.7, top_p=0.95),
+    SamplingParams(temperature=0.8, min_p=0.05),
+    SamplingParams(temperature=1.5, top_k=8, top_p=0.95, min_p=0.1),
+]
 
 
-def test_plain_sampling_follows_the_softmax() -> None:
-    expected = dict(enumerate(softmax(LOGITS.tolist())))
-    assert_distributed(drawn(LOGITS, SamplingParams()), expected)
+@pytest.mark.parametrize("params", PARAMS, ids=lambda params: f"T{params.temperature}-k{params.top_k}-p{params.top_p}")
+def test_tokens_are_drawn_as_the_parameters_say(params: SamplingParams) -> None:
+    assert_distributed(drawn(LOGITS, params), distribution(LOGITS, params))
 
 
-@pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_temperature_divides_the_logits(temperature: float) -> None:
-    expected = dict(enumerate(softmax((LOGITS / temperature).tolist())))
-    likely = {token: p for token, p in expected.items() if p * DRAWS >= 5}
-    counts = drawn(LOGITS, SamplingParams(temperature=temperature))
-    rare = sum(counts[token] for token in expected if token not in likely)
-    assert rare <= 20
-    for token, p in likely.items():
-        assert abs(counts[token] - p * DRAWS) < 4 * math.sqrt(p * DRAWS)
+@pytest.mark.parametrize("params", [PARAMS[0], PARAMS[8], PARAMS[9], PARAMS[10]], ids=["plain", "top", "p", "min"])
+def test_tokens_of_a_large_vocabulary_are_drawn_as_the_parameters_say(params: SamplingParams) -> None:
+    assert_distributed(drawn(WIDE, params), distribution(WIDE, params))
 
 
-def test_top_k_keeps_the_k_likeliest_in_proportion() -> None:
-    kept = ORDER[:4]
-    expected = dict(zip(kept, softmax([LOGITS[token].item() for token in kept]), strict=True))
-    assert_distributed(drawn(LOGITS, SamplingParams(top_k=4)), expected)
-
-
-@pytest.mark.parametrize("top_k", [0, 10, 1_000_000])
-def test_top_p_keeps_the_fewest_that_hold_the_mass(top_k: int) -> None:
-    probabilities = softmax(LOGITS.tolist())
-    mass, kept = 0.0, []
-    for token in ORDER:
-        kept.append(token)
-        mass += probabilities[token]
-        if mass >= 0.6:
-            break
-    expected = dict(zip(kept, softmax([LOGITS[token].item() for token in kept]), strict=True))
-    assert_distributed(drawn(LOGITS, SamplingParams(top_p=0.6, top_k=top_k)), expected)
-
-
-def test_min_p_drops_what_is_far_below_the_likeliest() -> None:
-    kept = [token for token in ORDER if LOGITS[token] >= 2.0 + math.log(0.3)]
-    expected = dict(zip(kept, softmax([LOGITS[token].item() for token in kept]), strict=True))
-    assert_distributed(drawn(LOGITS, SamplingParams(min_p=0.3)), expected)
+@pytest.mark.parametrize("vocabulary", [1, 2, 63, 64, 65, 640, 1000, 49_152, 50_257])
+@pytest.mark.parametrize("count", [1, 2, 5, 40, 256, 4096])
+def test_the_likeliest_are_found_as_by_sorting(vocabulary: int, count: int) -> None:
+    """Many tie: there are only 60 values."""
+    row = torch.randint(60, (vocabulary,), generator=torch.Generator().manual_seed(count)).float().numpy()
+    expected = np.argsort(-row, kind="stable")[:count]
+    assert likeliest(row, min(count, vocabulary)).tolist() == expected.tolist()
 
 
 def test_a_wide_nucleus_is_found_beyond_the_first_guess() -> None:
     """5,000 equal tokens: a mass of 0.9 takes 4,500 of them, the ones with the lowest ids."""
     flat = torch.zeros(5000)
-    tokens = [pick(flat, SamplingParams(top_p=0.9), length=length) for length in range(1, 400)]
+    tokens = [pick(flat, SamplingParams(top_p=0.9), position=position) for position in range(1, 400)]
     assert max(tokens) < 4501
     assert max(tokens) > 4000
     assert min(tokens) < 500
@@ -113,32 +113,32 @@ def test_a_wide_nucleus_is_found_beyond_the_first_guess() -> None:
     ],
 )
 def test_a_choice_of_one_is_the_likeliest(params: SamplingParams) -> None:
-    assert {pick(LOGITS, params, length=length) for length in range(1, 50)} == {1}
+    assert {pick(LOGITS, params, position=position) for position in range(1, 50)} == {1}
 
 
 def test_of_equals_the_lowest_id_counts_as_the_likeliest() -> None:
     ties = torch.tensor([0.0, 3.0, 3.0, 3.0])
     assert pick(ties, SamplingParams(temperature=0)) == 1
-    assert {pick(ties, SamplingParams(top_p=0.1), length=length) for length in range(1, 50)} == {1}
+    assert {pick(ties, SamplingParams(top_p=0.1), position=position) for position in range(1, 50)} == {1}
 
 
 def test_min_p_of_one_keeps_all_that_tie() -> None:
     ties = torch.tensor([0.0, 3.0, 3.0, 3.0])
-    assert {pick(ties, SamplingParams(min_p=1), length=length) for length in range(1, 50)} == {1, 2, 3}
+    assert {pick(ties, SamplingParams(min_p=1), position=position) for position in range(1, 50)} == {1, 2, 3}
 
 
 def test_tokens_that_are_ruled_out_are_never_drawn() -> None:
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0])
-    assert {pick(logits, SamplingParams(), length=length) for length in range(1, 200)} == {1, 3}
+    assert {pick(logits, SamplingParams(), position=position) for position in range(1, 200)} == {1, 3}
 
 
-def test_the_same_seed_and_position_draw_the_same_token_in_any_company() -> None:
-    logits = torch.randn(6, 500, generator=torch.Generator().manual_seed(1))
-    params = SamplingParams(top_k=50)
-    rows = [sequence(params, length=5 + row, seed=row) for row in range(6)]
-    together = sample(logits, rows)
-    assert together == [sample(logits[row : row + 1], [rows[row]])[0] for row in range(6)]
-    assert together == sample(logits.flip(0), rows[::-1])[::-1]
+@pytest.mark.parametrize("params", PARAMS)
+def test_the_same_seed_and_position_draw_the_same_token_in_any_company(params: SamplingParams) -> None:
+    logits = torch.randn(6, 50_257, generator=torch.Generator().manual_seed(1))  # rows begin at odd addresses
+    picks = [Pick(params, seed, 5 + seed) for seed in range(6)]
+    together = sample(logits, picks)
+    assert together == [sample(logits[row].clone()[None], [picks[row]])[0] for row in range(6)]
+    assert together == sample(logits.flip(0), picks[::-1])[::-1]
 
 
 def test_another_seed_or_position_draws_anew() -> None:
@@ -160,8 +160,8 @@ def test_any_whole_number_is_a_seed(seed: int) -> None:
 
 
 def test_greedy_and_sampled_sequences_share_a_batch() -> None:
-    rows = [sequence(SamplingParams(temperature=0)), sequence(SamplingParams(top_k=3, seed=1))]
-    assert sample(LOGITS.expand(2, -1), rows)[0] == 1
+    greedy, sampled = Pick(SamplingParams(temperature=0), 0, 1), Pick(SamplingParams(top_k=3), 1, 1)
+    assert sample(LOGITS.expand(2, -1), [greedy, sampled]) == [1, pick(LOGITS, sampled.params, seed=1)]
 
 
 def test_nothing_to_sample_gives_nothing() -> None:
@@ -169,6 +169,14 @@ def test_nothing_to_sample_gives_nothing() -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_logits_that_are_no_numbers_are_an_error(bad: float) -> None:
+@pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=0)])
+def test_logits_that_are_no_numbers_are_an_error(bad: float, params: SamplingParams) -> None:
     with pytest.raises(EngineError, match="not numbers"):
-        pick(torch.tensor([0.0, bad]), SamplingParams())
+        pick(torch.tensor([0.0, bad, 1.0]), params)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-30, 1e30])
+def test_temperatures_beyond_all_measure_are_no_error(temperature: float) -> None:
+    for params in (SamplingParams(), SamplingParams(top_k=3), SamplingParams(top_p=0.5), SamplingParams(min_p=0.5)):
+        token = pick(LOGITS, replace(params, temperature=temperature))
+        assert token == 1 or temperature > 1
