@@ -17,6 +17,14 @@ RUN /venv/bin/python -m pip uninstall --yes --quiet uv pip \
     && rm -rf torch/include torch/share torch/test torch/bin/test_* torch/bin/*Test torch/bin/protoc* \
     && find . -name '*.a' -delete && find numpy -name tests -type d -prune -exec rm -rf {} +
 
+# The engine's own kernels for every processor of the image's kind. The compiler stays behind.
+FROM python:3.11-slim-bookworm AS kernels
+RUN apt-get update && apt-get install --yes --no-install-recommends g++
+WORKDIR /app
+COPY engine/__init__.py engine/errors.py engine/
+COPY engine/kernels engine/kernels
+RUN python -m engine.kernels.build engine/kernels/built
+
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 1000 --no-create-home --home-dir /app --shell /usr/sbin/nologin switchboard \
     && mkdir -p /app/models /app/data && chown switchboard /app/models /app/data
@@ -24,6 +32,7 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY --from=build --chown=switchboard /app/models models
 COPY . .
+COPY --from=kernels /app/engine/kernels/built engine/kernels/built
 USER switchboard
 # Inside a container, 127.0.0.1 is the container alone, so the server listens on every address; who may reach it is
 # decided by how the port is published. AUTH=off says that this is meant: publish on 127.0.0.1, or put a proxy that

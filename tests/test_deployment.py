@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from config import Settings, load_settings
+from engine.kernels.store import BUILT
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -93,11 +95,32 @@ def test_the_overrides_are_settings_that_the_server_takes(
 
 
 def test_the_image_listens_everywhere_as_an_ordinary_user() -> None:
-    assert DOCKERFILE.count("FROM python:3.11-slim-bookworm") == DOCKERFILE.count("FROM ") == 2
+    assert DOCKERFILE.count("FROM python:3.11-slim-bookworm") == DOCKERFILE.count("FROM ") == 3
     assert "\nUSER switchboard\n" in DOCKERFILE
     assert "HOST=0.0.0.0 PORT=8000 AUTH=off" in DOCKERFILE
     assert "\nEXPOSE 8000\n" in DOCKERFILE
     assert "/health/live" in DOCKERFILE.partition("HEALTHCHECK")[2]
+
+
+def test_the_image_gets_the_kernels_and_not_the_compiler() -> None:
+    *_, kernels, final = DOCKERFILE.split("\nFROM ")
+    assert "g++" in kernels
+    assert "g++" not in final
+    assert f"COPY --from=kernels /app/{BUILT.relative_to(ROOT)} {BUILT.relative_to(ROOT)}\n" in final
+    assert final.index("COPY . .") < final.index("--from=kernels"), "nothing that was sent lies over them"
+
+
+def test_the_kernels_are_built_from_what_their_stage_is_sent(tmp_path: Path) -> None:
+    """Their folder and the files named beside it hold all that the builder imports."""
+    copied = re.findall(r"^COPY (engine/.+) engine/\S*$", DOCKERFILE, re.MULTILINE)
+    for name in " ".join(copied).split():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-P", "-c", "import engine.kernels.build as b; print(b.__file__)"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    printed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert printed == f"{tmp_path}/engine/kernels/build.py\n"
 
 
 def test_the_build_is_sent_every_file_that_the_server_needs() -> None:

@@ -65,13 +65,14 @@ def _build(folder: Path, source: Path, patience: Patience) -> Path:
 def _compile(compiler: Compiler, source: Path, made: Path, patience: Patience) -> None:
     """Compile and link. `made` is in a folder that takes the objects too."""
     defined = f'-DFINGERPRINT="{fingerprint_of(made)}"'
-    units = sources.units(source)
-    objects = [str(made.parent / unit.name) for unit in units]
-    commands = [
-        [*compiler.command, *sources.COMMON, *unit.flags, defined, "-c", str(unit.source), "-o", file]
-        for unit, file in zip(units, objects, strict=True)
-    ]
-    run_all(commands, made.parent, patience, at_once=os.cpu_count() or 1)
+    objects: list[str] = []
+    commands: list[list[str]] = []
+    for unit in sources.units(source):
+        objects.append(str(made.parent / unit.name))
+        options = [*sources.COMMON, *unit.flags, defined]
+        commands.append([*compiler.command, *options, "-c", str(unit.source), "-o", objects[-1]])
+    # The kernels of the large sets, which come last, take longest: they are begun first.
+    run_all(commands[::-1], made.parent, patience, at_once=os.cpu_count() or 1)
     link = [*compiler.command, "-shared", "-pthread", *objects, "-o", str(made), *compiler.linking]
     run_all([link], made.parent, patience)
 

@@ -31,6 +31,7 @@ COMMON = (
     "-pthread",
 )
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni")
+# The sets of each kind of processor, from what all of them have to what few have.
 SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
         "portable": (),
@@ -59,20 +60,21 @@ def machine() -> str:
 
 
 def units(folder: Path = SOURCES, kind: str = "") -> list[Unit]:
-    """What is compiled for processors of that `kind`, by default this machine's; slow ones, with many sets, first.
+    """What is compiled for processors of that `kind`, by default this machine's, in the order it must be linked in.
+
+    What asks least of a processor comes first. Of an inline function that several objects hold, a linker keeps the
+    first: one with wide instructions would else be run by a processor that lacks them.
 
     Raises KernelsUnavailable if there is nothing to compile.
     """
-    sets = SETS.get(kind or machine(), {"portable": ()})
-    found: list[Unit] = []
-    for source in sorted(folder.glob("*.cpp")):
-        if _is_for_each_set(source):
-            found += [Unit(source, f"{source.stem}.{name}.o", (f"-DISA={name}", *sets[name])) for name in sets]
-        else:
-            found.append(Unit(source, f"{source.stem}.o", ()))
-    if not found:
+    sources = sorted(folder.glob("*.cpp"))
+    if not sources:
         raise KernelsUnavailable(f"There are no sources in {folder}.")
-    return sorted(found, key=lambda unit: not unit.flags)
+    found = [Unit(source, f"{source.stem}.o", ()) for source in sources if not _is_for_each_set(source)]
+    for name, flags in SETS.get(kind or machine(), {"portable": ()}).items():
+        for source in filter(_is_for_each_set, sources):
+            found.append(Unit(source, f"{source.stem}.{name}.o", (f"-DISA={name}", *flags)))
+    return found
 
 
 def digest(folder: Path = SOURCES, kind: str = "") -> str:

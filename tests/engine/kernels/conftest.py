@@ -18,17 +18,21 @@ extern "C" __attribute__((visibility("default"))) const char* kernels_fingerprin
 extern "C" __attribute__((visibility("default"))) int answer(void) { return ANSWER; }
 """
 EACH = """// isa: each
+#include "lanes.h"
 #define JOINED(a, b) a##b
 #define NAMED(a, b) JOINED(a, b)
-extern "C" __attribute__((visibility("default"))) int NAMED(lanes_, ISA)(void) {
+extern "C" __attribute__((visibility("default"))) int NAMED(lanes_, ISA)(void) { return OWN_LANES; }
+extern "C" __attribute__((visibility("default"))) int NAMED(shared_, ISA)(void) { return lanes(); }
+"""
+LANES = """
 #if defined(__AVX512VNNI__)
-    return 16;
+#define OWN_LANES 16
 #elif defined(__AVX2__)
-    return 8;
+#define OWN_LANES 8
 #else
-    return 4;
+#define OWN_LANES 4
 #endif
-}
+__attribute__((noinline)) inline int lanes() { return OWN_LANES; }
 """
 
 
@@ -55,6 +59,7 @@ def workshop(tmp_path: Path) -> Workshop:
     made.source.mkdir()
     made.write("once.cpp", ONCE)
     made.write("each.cpp", EACH)
+    made.write("lanes.h", LANES)
     made.write("answer.h", "#define ANSWER 42\n")
     return made
 

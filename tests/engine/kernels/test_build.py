@@ -59,6 +59,8 @@ def test_the_library_holds_each_source_for_each_set(workshop: Workshop) -> None:
     assert library.answer() == 42
     if build.sources.machine() == "x86_64":
         assert [library[f"lanes_{name}"]() for name in ("portable", "avx2", "avx512")] == [4, 8, 16]
+        shared = [library[f"shared_{name}"]() for name in ("portable", "avx2", "avx512")]
+        assert shared == [4, 4, 4], "what all sets share runs on every processor"
     assert {file.suffix for file in path.parent.iterdir()} == {"", ".so", ".sha256"}, "what was unfinished is gone"
 
 
