@@ -25,6 +25,10 @@ serve: $(venv)/.runtime model ## Install what is missing, then serve on http://1
 model: $(venv)/.made ## Fetch the embedded model, unless it is there
 	@$(python) -m tools.fetch_model || echo "The server starts without the embedded model; run make model to try again."
 
+.PHONY: kernels
+kernels: $(venv)/.made ## Compile the engine's kernels now, instead of beside the first answers
+	@$(python) -m engine.kernels.build
+
 .PHONY: test
 test: $(venv)/.test chromium model ## Check style, types and behaviour, the browser tests included
 	@sh tools/check.sh $(python)
@@ -54,8 +58,8 @@ vendor: $(venv)/.made ## Lay the page's libraries anew into static/vendor (uses 
 	@$(python) -m tools.vendor
 
 .PHONY: clean
-clean: ## Remove the virtual environment, caches and half-fetched files; the model stays
-	rm -rf $(venv) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info models/.part*
+clean: ## Remove the virtual environment, kernels, caches and half-fetched files; the model stays
+	rm -rf $(venv) engine/kernels/built .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info models/.part*
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
 
 # Each stamp is touched last, so a step that was interrupted is done again.

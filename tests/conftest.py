@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,6 +16,8 @@ import uvicorn
 
 from app import create_app
 from config import Settings
+from engine.errors import KernelsUnavailable
+from engine.kernels.build import build
 from server.websocket_protocol import ChatSocketProtocol
 
 hypothesis.settings.register_profile("dev", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -22,6 +25,23 @@ hypothesis.settings.register_profile(
     "ci", hypothesis.settings.get_profile("dev"), derandomize=True, print_blob=True, database=None
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> Path | KernelsUnavailable:
+    """The engine's kernels, compiled before the first test, so that no test compiles them beside what it watches."""
+    try:
+        return build()
+    except KernelsUnavailable as error:
+        return error
+
+
+@pytest.fixture
+def kernels(compiled: Path | KernelsUnavailable) -> Path:
+    """The kernels' library, for a test that is worth nothing without it: skipped, loudly, where it cannot be built."""
+    if isinstance(compiled, KernelsUnavailable):
+        pytest.skip(f"NO COMPILED KERNELS, so this was not tested. {compiled}")
+    return compiled
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
