@@ -71,6 +71,11 @@ class Overloaded(BackendError):
 class Unsupported(BackendError):
     code = "unsupported"
 
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        """`field` of the request is what cannot be done, where it is a single one."""
+        super().__init__(message)
+        self.field = field
+
 
 # Requests
 

@@ -44,7 +44,8 @@ def check_supported(request: GenerationRequest) -> None:
     }
     for field, refused in refusals.items():
         if refused:
-            raise Unsupported(f"Models of Ollama cannot be asked with {field}. Leave it out, or pick another backend.")
+            message = f"Models of Ollama cannot be asked with {field}. Leave it out, or pick another backend."
+            raise Unsupported(message, field=field)
 
 
 def build_call(request: GenerationRequest, options: JsonObject, think: bool | None, most_tokens: int | None) -> Call:

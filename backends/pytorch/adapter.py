@@ -196,7 +196,7 @@ def _check(request: GenerationRequest) -> None:
     }
     for field, asked in refused.items():
         if asked:
-            raise Unsupported(f"The engine does not support {field} yet. Leave it out.")
+            raise Unsupported(f"The engine does not support {field} yet. Leave it out.", field=field)
 
 
 def _plain_info(path: Path) -> ModelInfo:
