@@ -7,19 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from backends.base import BackendError
+from backends.base import BackendError, ModelInvalid
 from server.hub import Hub
 from server.protocol import ModelEntry
-
-STATUS_OF_ERROR = {
-    "model_not_found": 404,
-    "model_invalid": 422,
-    "unsupported": 400,
-    "context_overflow": 400,
-    "overloaded": 503,
-    "backend_unreachable": 503,
-    "backend_timeout": 504,
-}
+from server.statuses import retry_headers, status_of
 
 
 class ModelList(BaseModel):
@@ -60,9 +51,8 @@ def models_router(hub: Hub) -> APIRouter:
         try:
             name = await hub.load_model(request.model)
         except BackendError as error:
-            response.status_code = STATUS_OF_ERROR.get(error.code, 500)
-            if error.retry_after is not None:
-                response.headers["retry-after"] = str(round(error.retry_after))
+            response.status_code = 422 if isinstance(error, ModelInvalid) else status_of(error)
+            response.headers.update(retry_headers(error))
             return LoadAnswer(success=False, error=error.message)
         return LoadAnswer(success=True, model=name)
 
