@@ -17,12 +17,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from backends import create_backend
 from backends.base import Backend
 from config import ROOT, Settings, SettingsError, load_settings
+from server.body_limit import BodyLimitMiddleware
 from server.errors import add_error_handlers
 from server.hub import Hub
 from server.logs import configure_logs
 from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.process import serve
+from server.routes.completions import completions_router
 from server.routes.engine import engine_router
 from server.routes.health import health_router
 from server.routes.models import models_router
@@ -57,11 +59,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.hub = hub
     app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityMiddleware, policy=policy)
     add_error_handlers(app)
     app.include_router(health_router(hub))
     app.include_router(models_router(hub))
     app.include_router(engine_router(hub))
+    app.include_router(completions_router(hub))
     app.router.routes += [chat_socket(hub, policy), *page_routes(ROOT / "static")]
     return app
 

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     subscriber_bytes: PositiveInt = 256 * 1024
     max_frame_bytes: PositiveInt = 65_536
     max_message_chars: PositiveInt = 32_000
+    max_body_bytes: PositiveInt = 1024 * 1024
     allowed_origins: CommaList = []
     allowed_hosts: CommaList = []
     auth: Literal["auto", "off"] = "auto"

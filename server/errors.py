@@ -1,46 +1,67 @@
-"""What a caller of the HTTP routes is told when something is wrong: always JSON with an `error` sentence."""
+"""What a caller of the HTTP routes is told when something is wrong: always JSON, as the API in question words it."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from backends.base import BackendError
+from server.openai.errors import BadRequest, error_body, failure_body
+from server.refusals import refusal
 from server.security import SECURITY_HEADERS
+from server.statuses import retry_headers, status_of
 
 log = structlog.get_logger()
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer bad bodies, unknown paths and our own failures in one shape, without paths or tracebacks."""
-    app.add_exception_handler(RequestValidationError, _bad_request)
+    """Answer bad bodies, unknown paths and failures, ours and the backends', without paths or tracebacks."""
+    app.add_exception_handler(RequestValidationError, _bad_body)
+    app.add_exception_handler(BadRequest, _bad_request)
+    app.add_exception_handler(BackendError, _failure)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _nobody_there)
     app.add_exception_handler(Exception, _internal_error)
 
 
-def _answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"success": False, "error": message}, status, headers)
-
-
-async def _bad_request(request: Request, error: Exception) -> JSONResponse:
-    del request
+async def _bad_body(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if part != "body")
-    return _answer(422, f"{field or 'body'}: {first['msg']}.")
+    return refusal(request.scope["path"], 422, f"{field or 'body'}: {first['msg']}.")
+
+
+async def _bad_request(request: Request, error: Exception) -> JSONResponse:
+    """What only the routes of OpenAI's API raise."""
+    del request
+    assert isinstance(error, BadRequest)
+    return JSONResponse(error_body(400, error.message, param=error.param, code=error.code), 400)
+
+
+async def _failure(request: Request, error: Exception) -> JSONResponse:
+    """What only the routes of OpenAI's API let through."""
+    del request
+    assert isinstance(error, BackendError)
+    return JSONResponse(failure_body(error), status_of(error), retry_headers(error))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    del request
     assert isinstance(error, HTTPException)
-    return _answer(error.status_code, f"{error.detail}.", dict(error.headers or {}))
+    return refusal(request.scope["path"], error.status_code, f"{error.detail}.", error.headers)
+
+
+async def _nobody_there(request: Request, error: Exception) -> Response:
+    """The client left while it sent its request: nobody reads this."""
+    del request, error
+    return Response(status_code=400)
 
 
 async def _internal_error(request: Request, error: Exception) -> JSONResponse:
     log.error("a request failed", method=request.method, path=request.scope["path"], exc_info=error)
+    message = "Something went wrong in the server. Its log says what."
     # this answer passes no middleware
-    return _answer(500, "Something went wrong in the server. Its log says what.", SECURITY_HEADERS)
+    return refusal(request.scope["path"], 500, message, SECURITY_HEADERS)

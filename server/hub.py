@@ -16,7 +16,16 @@ from typing import ClassVar
 
 import structlog
 
-from backends.base import Backend, BackendError, BackendUnreachable, Done, Event, GenerationRequest, Health
+from backends.base import (
+    Backend,
+    BackendError,
+    BackendFailed,
+    BackendUnreachable,
+    Done,
+    Event,
+    GenerationRequest,
+    Health,
+)
 from server.catalogue import Catalogue
 from server.clock import Clock
 from server.commands import CommandRefused
@@ -37,7 +46,7 @@ from server.protocol import (
     StopCommand,
     UserCommand,
 )
-from server.run import Run
+from server.run import BROKE_OFF, Run
 from server.session import Session
 from server.sessions import Sessions
 from server.turns import Answering, Turns
@@ -170,6 +179,11 @@ class Hub:
         """The models of all backends as last heard. Never waits."""
         return self._catalogue.message()
 
+    async def resolve(self, name: str) -> str:
+        """The full name of the model that `name` means, empty for the current one. Raises BackendError."""
+        backend, info = await self._models.resolve(name)
+        return f"{backend.name}/{info.name}"
+
     async def load_model(self, name: str) -> str:
         """Make a model current, loading or fetching it first. Gives its full name. Raises BackendError."""
         return await self._models.load(name)
@@ -190,7 +204,7 @@ class Hub:
     # Answers
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """The answer's events, from the backend that has the model. Closing the generator cancels the work.
+        """The answer's events up to a `Done`, from the backend that has the model. Closing it cancels the work.
 
         `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError.
         """
@@ -203,6 +217,8 @@ class Hub:
                 async for event in events:
                     outcome = event.finish_reason if isinstance(event, Done) else outcome
                     yield event
+            if outcome == "cancelled":
+                raise BackendFailed(BROKE_OFF)
         except BackendError as error:
             outcome = error.code
             if isinstance(error, BackendUnreachable):

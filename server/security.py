@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.origins import OriginPolicy
+from server.refusals import refusal
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -63,9 +64,9 @@ class SecurityMiddleware:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = scope["headers"]
         if not self.policy.host_ok(headers):
-            return JSONResponse({"error": "This server does not answer to that host name. See ALLOWED_HOSTS."}, 400)
+            return refusal(scope["path"], 400, "This server does not answer to that host name. See ALLOWED_HOSTS.")
         if scope["method"] not in SAFE_METHODS and not self.policy.origin_ok(
             headers, Headers(raw=headers)["host"], scope["scheme"]
         ):
-            return JSONResponse({"error": "Pages of that origin may not use this server. See ALLOWED_ORIGINS."}, 403)
+            return refusal(scope["path"], 403, "Pages of that origin may not use this server. See ALLOWED_ORIGINS.")
         return None

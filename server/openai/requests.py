@@ -1,0 +1,105 @@
+"""What OpenAI's requests have in common: how to sample and how to answer, and how a body is read.
+
+Every field is done or refused by its name; nothing is passed over. `null` is as good as leaving a field out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from backends.base import Params
+from server.openai.errors import BadRequest
+
+DEFAULT_MODEL = "default"  # what programs say that have to name a model, and do not care
+SHOWN = 80  # characters of a name that somebody else chose
+
+Stop = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=16)]
+
+
+class Strict(BaseModel):
+    """An object of which every field is known, and of the type it should be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_unset(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
+
+
+class StreamOptions(Strict):
+    """How to stream."""
+
+    include_usage: bool = False
+
+
+class AnswerRequest(Strict):
+    """What every request for an answer may say. Left alone, it draws from all that the model holds possible."""
+
+    model: Annotated[str, Field(max_length=256)] = DEFAULT_MODEL
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    stop: Stop = Field(default_factory=list)
+    n: Literal[1] = 1
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def model_name(self) -> str:
+        """As the hub takes it: empty for the current model."""
+        return "" if self.model == DEFAULT_MODEL else self.model
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def params(self, max_tokens: int | None) -> Params:
+        """How to sample, with at most `max_tokens` tokens; None is what is left of the context."""
+        return Params(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_tokens=max_tokens,
+            stop=tuple(self.stop),
+            seed=self.seed,
+        )
+
+
+Asked = TypeVar("Asked", bound=AnswerRequest)
+
+
+def read_request(kind: type[Asked], body: bytes) -> Asked:
+    """The request in `body`. Raises BadRequest, naming the first field that does not fit."""
+    try:
+        asked = kind.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from error
+    except ValidationError as error:
+        raise _first_of(error) from error
+    if asked.stream_options is not None and not asked.stream:
+        raise BadRequest("stream_options is for streams only. Set stream, or leave it out.", "stream_options")
+    return asked
+
+
+def _first_of(error: ValidationError) -> BadRequest:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])[:SHOWN]
+    if not field:
+        return BadRequest("The body is not a JSON object.")
+    if first["type"] == "extra_forbidden":
+        return BadRequest(f"There is no field {field} here. Leave it out.", field, "unknown_parameter")
+    code = "unsupported_parameter" if first["type"] == "unsupported" else "invalid_value"
+    return BadRequest(f"{field}: {first['msg']}.", field, code)
