@@ -108,6 +108,7 @@ export function handleMessage(data) {
   const isLogged = data.type === "snapshot" || (data.seq > 0 && data.type !== "ack");
   if (!isLogged) TRANSIENTS[data.type]?.(data);
   else if (store.apply(data) === "gap") connect(); // something went missing: come back and ask for it
+  keepAddress();
   refresh();
 }
 
@@ -226,8 +227,12 @@ function showSurroundings() {
   showEngine({ connected, model, figures, running, waiting: store.queue.length, progress, speed: lastSpeed });
   showEmptyState(list.isEmpty, model);
   showTitle([...store.messages.values()].find(({ role }) => role === "user")?.message, running > 0);
-  if (store.seq > 0 && sessionInAddress() !== store.session) history.replaceState(null, "", `#${store.session}`);
   return true;
+}
+
+/** Something was said here: from now on a reload comes back to it. */
+function keepAddress() {
+  if (store.seq > 0 && sessionInAddress() !== store.session) history.replaceState(null, "", `#${store.session}`);
 }
 
 store.addEventListener("reset", () => {

@@ -31,14 +31,11 @@ export function showEngine(known) {
   byId("engine-state").textContent = words;
   showSpeed(known);
   const figures = known.connected && known.model?.state === "ready" ? known.figures : undefined;
-  const detail = detailOf(known, figures);
   const share = shareOf(known);
-  byId("engine-detail").textContent = detail;
-  byId("engine-fill").textContent = figures ? `${percent(fill(figures))} memory` : "";
-  byId("engine-load").hidden = !detail && !figures;
+  setText(byId("engine-detail"), detailOf(known, figures));
   showBar(share);
   showMemory(share === null ? figures : undefined);
-  showSaved(figures);
+  showFigures(figures);
 }
 
 function stateOf({ connected, model, running, progress }) {
@@ -62,10 +59,6 @@ function detailOf({ connected, model, running, waiting, progress }, figures) {
 
 function load({ running, waiting }) {
   return `${count(running)} running, ${count(waiting)} waiting`;
-}
-
-function fill({ blocks_used, blocks_cached, blocks_total }) {
-  return (blocks_used + blocks_cached) / blocks_total;
 }
 
 /** What the engine does at this moment for all, or what the last answer here was written at. */
@@ -93,21 +86,27 @@ function showMemory(figures) {
   const bar = byId("engine-memory");
   bar.hidden = !figures;
   if (!figures) return;
-  const { blocks_used, blocks_cached, blocks_total } = figures;
-  const [used, kept] = [blocks_used / blocks_total, blocks_cached / blocks_total];
-  const [usedPart, keptPart] = bar.children;
-  usedPart.style.width = `${used * 100}%`;
-  keptPart.style.width = `${kept * 100}%`;
-  const words = `Memory for conversations: ${percent(used)} in use, ${percent(kept)} kept from earlier ones`;
-  bar.setAttribute("aria-label", words);
-  bar.title = words;
+  const [used, kept] = bar.children;
+  used.style.width = `${100 * (figures.blocks_used / figures.blocks_total)}%`;
+  kept.style.width = `${100 * (figures.blocks_cached / figures.blocks_total)}%`;
+  bar.setAttribute("aria-label", memoryWords(figures));
+  bar.title = memoryWords(figures);
 }
 
-function showSaved(figures) {
-  const node = byId("engine-saved");
-  const { prompt_tokens = 0, cached_tokens = 0 } = figures ?? {};
-  setText(node, cached_tokens ? `${percent(cached_tokens / prompt_tokens)} of reading saved` : "");
-  node.title = `${count(cached_tokens)} of ${count(prompt_tokens)} tokens were still known from earlier messages`;
+function memoryWords({ blocks_used, blocks_cached, blocks_total }) {
+  const [used, kept] = [percent(blocks_used / blocks_total), percent(blocks_cached / blocks_total)];
+  return `Memory for conversations: ${used} in use, ${kept} kept from earlier ones`;
+}
+
+function showFigures(figures) {
+  byId("engine-figures").hidden = !figures;
+  if (!figures) return;
+  const { blocks_used, blocks_cached, blocks_total, prompt_tokens, cached_tokens } = figures;
+  const [fill, reused] = [byId("engine-fill"), byId("engine-reused")];
+  fill.textContent = `${percent((blocks_used + blocks_cached) / blocks_total)} memory`;
+  fill.title = memoryWords(figures);
+  setText(reused, cached_tokens ? `${percent(cached_tokens / prompt_tokens)} reused` : "");
+  reused.title = `${count(cached_tokens)} of ${count(prompt_tokens)} tokens were still known and not read again`;
 }
 
 function setText(node, text) {

@@ -95,7 +95,7 @@ def test_the_card_shows_what_the_engine_does_for_everybody(open_page: OpenPage, 
     expect(card).to_contain_text("Engine ready")
     mine.stop_button.click()
     expect(card).to_contain_text("Nothing is running")
-    expect(card).to_contain_text("25 % of reading saved")
+    expect(card).to_contain_text("25 % reused")
     memory = other.page.get_by_role("img", name="Memory for conversations: 0 % in use, 1 % kept from earlier ones")
     expect(memory).to_be_visible()
 
