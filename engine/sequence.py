@@ -12,7 +12,7 @@ from engine.sampling_params import SamplingParams
 FinishReason = Literal["stop", "length"]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Sequence:
     """A prompt and what follows it. A token is computed when its keys and values are in the cache.
 
