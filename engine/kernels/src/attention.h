@@ -1,0 +1,226 @@
+// Attention over paged keys and values for the query heads that share one key head.
+//
+// Keys are taken in chunks of `CHUNK` positions counted from the beginning of the sequence, with a running maximum and sum
+// (online softmax, Milakov & Gimelshein 2018, arXiv:1805.02867). A query's result depends on nothing but itself and its
+// keys: where the chunks begin does not depend on the step, and what lies past the query adds exact zeros.
+
+#pragma once
+
+#include "kernels.h"
+#include "simd.h"
+
+namespace ISA {
+
+constexpr int CHUNK = 256;
+constexpr int MOST_VECTORS = 64;  // query rows times heads of a task
+constexpr float NOTHING = -__builtin_inff();
+
+INLINE const uint8_t *block_of(const Cache *cache, const Span *span, int layer, int ordinal) {
+    return cache->memory + ((int64_t)span->blocks[ordinal] * cache->layers + layer) * cache->block_bytes;
+}
+
+INLINE int64_t element_bytes(const Cache *cache) {
+    return cache->type == FLOAT32 ? 4 : cache->type == BFLOAT16 ? 2 : 1;
+}
+
+INLINE int64_t plane_bytes(const Cache *cache) {
+    return (int64_t)cache->kv_heads * cache->head_dim * BLOCK * element_bytes(cache);
+}
+
+template <int TYPE>
+INLINE Floats load_kept(const uint8_t *from, int64_t index) {
+    if (TYPE == FLOAT32) return load((const float *)from + index);
+    if (TYPE == BFLOAT16) return load_bfloat16((const uint16_t *)from + index);
+    return load_bytes((const int8_t *)from + index);
+}
+
+// The parts of a block that belong to one key head.
+struct HeadBlock {
+    const uint8_t *keys, *values;
+    const float *key_scales, *value_scales;
+};
+
+INLINE HeadBlock head_block(const AttentionTask *task, int ordinal) {
+    const Cache *cache = task->cache;
+    const uint8_t *block = block_of(cache, task->span, task->layer, ordinal);
+    int64_t plane = plane_bytes(cache), head = plane / cache->kv_heads * task->kv_head;
+    const float *scales = (const float *)(block + 2 * plane) + task->kv_head * BLOCK;
+    return {block + head, block + plane + head, scales, scales + cache->kv_heads * BLOCK};
+}
+
+// Scores of M queries against a block of keys. A score is one chain of products, in the order of the dimensions.
+template <int M, int TYPE>
+INLINE void score_block(const float *const *queries, HeadBlock block, int head_dim, float *scores) {
+    Floats sums[M];
+    UNROLL for (int m = 0; m < M; ++m) sums[m] = splat(0);
+    for (int d = 0; d < head_dim; ++d) {
+        Floats keys = load_kept<TYPE>(block.keys, d * BLOCK);
+        UNROLL for (int m = 0; m < M; ++m) sums[m] = fma(keys, splat(queries[m][d]), sums[m]);
+    }
+    UNROLL for (int m = 0; m < M; ++m) {
+        if (TYPE == INT8) sums[m] = sums[m] * load(block.key_scales);
+        store(scores + m * CHUNK, sums[m]);
+    }
+}
+
+// Add the weighted values of `count` keys of a block, S * 16 dimensions of M vectors at a time.
+template <int M, int S, int TYPE>
+INLINE void mix_blocks(const AttentionTask *task, int first_block, int count, const float *weights, float *sums) {
+    int head_dim = task->cache->head_dim;
+    for (int d = 0; d < head_dim; d += 16 * S) {
+        Floats added[M][S];
+        UNROLL for (int m = 0; m < M; ++m)
+            UNROLL for (int s = 0; s < S; ++s) added[m][s] = load(sums + m * head_dim + d + 16 * s);
+        for (int done = 0; done < count; done += BLOCK) {
+            HeadBlock block = head_block(task, first_block + done / BLOCK);
+            int keys = count - done < BLOCK ? count - done : BLOCK;
+            for (int k = 0; k < keys; ++k) {
+                Floats values[S];
+                UNROLL for (int s = 0; s < S; ++s) values[s] = load_kept<TYPE>(block.values, k * head_dim + d + 16 * s);
+                UNROLL for (int m = 0; m < M; ++m) {
+                    Floats weight = splat(weights[m * CHUNK + done + k]);
+                    UNROLL for (int s = 0; s < S; ++s) added[m][s] = fma(weight, values[s], added[m][s]);
+                }
+            }
+        }
+        UNROLL for (int m = 0; m < M; ++m)
+            UNROLL for (int s = 0; s < S; ++s) store(sums + m * head_dim + d + 16 * s, added[m][s]);
+    }
+}
+
+// The state of a query between chunks.
+struct Running {
+    float peak, total;
+};
+
+// Turn the scores of a chunk into weights, and make what was summed before fit the new maximum. `seen`: how many keys of
+// the chunk the query sees.
+static void weigh(float *scores, int seen, int count, Running *running, float *sums, int head_dim) {
+    int padded = (count + 15) / 16 * 16;
+    for (int k = seen < 0 ? 0 : seen; k < padded; ++k) scores[k] = NOTHING;
+    Floats largest = splat(running->peak);
+    for (int k = 0; k < padded; k += 16) largest = maximum(load(scores + k), largest);
+    float peak = highest(largest), lane[16];
+    store(lane, exponential(splat(running->peak - peak)));
+    Floats shift = splat(peak), added = splat(0);
+    for (int k = 0; k < padded; k += 16) {
+        Floats weight = exponential(load(scores + k) - shift);
+        store(scores + k, weight);
+        added = added + weight;
+    }
+    running->total = running->total * lane[0] + sum(added);
+    if (running->peak != peak)
+        for (int d = 0; d < head_dim; d += 16) store(sums + d, load(sums + d) * splat(lane[0]));
+    running->peak = peak;
+}
+
+template <int M, int TYPE>
+static void attend_chunk(const AttentionTask *task, const float *const *queries, const int *limits, int first, int count,
+                         float *scores, Running *running, float *sums) {
+    int head_dim = task->cache->head_dim;
+    for (int done = 0; done < count; done += BLOCK)
+        score_block<M, TYPE>(queries, head_block(task, (first + done) / BLOCK), head_dim, scores + done);
+    for (int m = 0; m < M; ++m)
+        weigh(scores + m * CHUNK, limits[m] - first, count, running + m, sums + m * head_dim, head_dim);
+    if (TYPE == INT8)
+        for (int done = 0; done < count; done += BLOCK) {
+            Floats scales = load(head_block(task, (first + done) / BLOCK).value_scales);
+            for (int m = 0; m < M; ++m) store(scores + m * CHUNK + done, load(scores + m * CHUNK + done) * scales);
+        }
+    if (head_dim % 64 == 0)
+        mix_blocks<M, 4, TYPE>(task, first / BLOCK, count, scores, sums);
+    else
+        mix_blocks<M, 1, TYPE>(task, first / BLOCK, count, scores, sums);
+}
+
+template <int TYPE>
+static void attend_as(const AttentionTask *task) {
+    int head_dim = task->cache->head_dim, vectors = task->rows * task->group;
+    const float *queries[MOST_VECTORS];
+    int limits[MOST_VECTORS];
+    Running running[MOST_VECTORS];
+    float *scores = task->scratch, *sums = scores + MOST_VECTORS * CHUNK;
+    for (int v = 0; v < vectors; ++v) {
+        int row = task->row + v / task->group;
+        queries[v] = task->queries + (int64_t)row * task->stride + v % task->group * head_dim;
+        limits[v] = task->span->start + row + 1;
+        running[v].peak = NOTHING;
+        running[v].total = 0;
+    }
+    memset(sums, 0, sizeof(float) * vectors * head_dim);
+    int keys = task->span->start + task->row + task->rows;
+    for (int first = 0; first < keys; first += CHUNK) {
+        int count = keys - first < CHUNK ? keys - first : CHUNK, v = 0;
+        for (; v + 6 <= vectors; v += 6)
+            attend_chunk<6, TYPE>(task, queries + v, limits + v, first, count, scores, running + v, sums + v * head_dim);
+        for (; v + 3 <= vectors; v += 3)
+            attend_chunk<3, TYPE>(task, queries + v, limits + v, first, count, scores, running + v, sums + v * head_dim);
+        for (; v < vectors; ++v)
+            attend_chunk<1, TYPE>(task, queries + v, limits + v, first, count, scores, running + v, sums + v * head_dim);
+    }
+    for (int v = 0; v < vectors; ++v) {
+        float *out = task->out + (int64_t)(task->row + v / task->group) * task->out_stride + v % task->group * head_dim;
+        Floats total = splat(running[v].total);
+        for (int d = 0; d < head_dim; d += 16) store(out + d, load(sums + v * head_dim + d) / total);
+    }
+}
+
+static void attend(const AttentionTask *task) {
+    if (task->cache->type == FLOAT32)
+        attend_as<FLOAT32>(task);
+    else if (task->cache->type == BFLOAT16)
+        attend_as<BFLOAT16>(task);
+    else
+        attend_as<INT8>(task);
+}
+
+static int32_t attention_scratch(int head_dim) { return MOST_VECTORS * (CHUNK + head_dim); }
+
+// Rotary position embedding over the halves of a head (Su et al. 2021, arXiv:2104.09864); scales the result.
+static void rotate(float *head, int head_dim, int rotated, const float *cosines, const float *sines, float scale) {
+    for (int i = 0; i < rotated / 2; ++i) {
+        float first = head[i], second = head[i + rotated / 2];
+        head[i] = (first * cosines[i] - second * sines[i]) * scale;
+        head[i + rotated / 2] = (second * cosines[i] + first * sines[i]) * scale;
+    }
+    for (int i = rotated; i < head_dim; ++i) head[i] *= scale;
+}
+
+// Keep one head's key or value: its element i at `to[i * step]`.
+static void keep(const Cache *cache, const float *head, uint8_t *to, int step, float *scale) {
+    int head_dim = cache->head_dim;
+    if (cache->type == FLOAT32) {
+        for (int i = 0; i < head_dim; ++i) ((float *)to)[i * step] = head[i];
+    } else if (cache->type == BFLOAT16) {
+        for (int i = 0; i < head_dim; ++i) ((uint16_t *)to)[i * step] = to_bfloat16(head[i]);
+    } else {
+        float peak = 0;
+        for (int i = 0; i < head_dim; ++i) peak = __builtin_fabsf(head[i]) > peak ? __builtin_fabsf(head[i]) : peak;
+        *scale = peak / 127;
+        float inverse = peak > 0 ? 127 / peak : 0;
+        for (int i = 0; i < head_dim; ++i) ((int8_t *)to)[i * step] = (int8_t)__builtin_rintf(head[i] * inverse);
+    }
+}
+
+static void rotate_and_keep(const Cache *cache, const Span *span, int layer, int kv_head, int group, int row, int rows,
+                            float *qkv, int64_t stride, int heads, int rotated, const float *cosines, const float *sines) {
+    int head_dim = cache->head_dim;
+    float scale = 1.0f / __builtin_sqrtf((float)head_dim);
+    for (int r = row; r < row + rows; ++r) {
+        float *line = qkv + r * stride;
+        int position = span->start + r, place = position % BLOCK;
+        const float *cos = cosines + (int64_t)position * (rotated / 2), *sin = sines + (int64_t)position * (rotated / 2);
+        for (int h = kv_head * group; h < (kv_head + 1) * group; ++h)
+            rotate(line + h * head_dim, head_dim, rotated, cos, sin, scale);
+        float *key = line + (heads + kv_head) * head_dim, *value = line + (heads + cache->kv_heads + kv_head) * head_dim;
+        rotate(key, head_dim, rotated, cos, sin, 1.0f);
+
+        uint8_t *block = (uint8_t *)block_of(cache, span, layer, position / BLOCK);
+        int64_t plane = plane_bytes(cache), head = plane / cache->kv_heads * kv_head;
+        float *scales = (float *)(block + 2 * plane) + kv_head * BLOCK + place;
+        keep(cache, key, block + head + place * element_bytes(cache), BLOCK, scales);
+        keep(cache, value, block + plane + head + place * head_dim * element_bytes(cache), 1, scales + cache->kv_heads * BLOCK);
+    }
+}
+
+}  // namespace ISA

@@ -1,0 +1,252 @@
+// Products of quantized activations with quantized matrices. A result depends on its own row alone: the integer sums are
+// exact, and the scaled sums of the groups are added in the order of the columns, whatever the number of rows.
+
+#pragma once
+
+#include "kernels.h"
+#include "quantize.h"
+#include "simd.h"
+
+namespace ISA {
+
+INLINE Floats load_scales(const Linear *linear, int64_t index) {
+#if HAS_HALF
+    if (linear->half_scales) return load_half((const uint16_t *)linear->scales + 16 * index);
+#endif
+    return load((const float *)linear->scales + 16 * index);
+}
+
+#if defined(__AVX512VNNI__)
+
+constexpr int MOST_ROWS = 8;
+constexpr int HIGH_FACTOR = 16;  // the upper halves of bytes are multiplied where they stand
+
+INLINE Ints dot(Ints sums, Ints weights, const uint8_t *x) {
+    int32_t four;
+    memcpy(&four, x, 4);
+    Ints result;
+    result.part[0] = (IntLanes)_mm512_dpbusd_epi32((__m512i)sums.part[0], (__m512i)weights.part[0], _mm512_set1_epi32(four));
+    return result;
+}
+
+// One plane of 64 columns of R rows times a pair of groups.
+template <int R>
+INLINE void add_plane(const uint8_t *quants, const uint8_t *x, int64_t stride, Ints *low, Ints *high) {
+    UNROLL for (int j = 0; j < 8; ++j) {
+        Ints weights = load_ints(quants + 64 * j);
+        Ints first = weights & splat_int(0x0f0f0f0f), second = weights & splat_int((int32_t)0xf0f0f0f0);
+        UNROLL for (int r = 0; r < R; ++r) {
+            low[r] = dot(low[r], first, x + r * stride + 4 * j);
+            high[r] = dot(high[r], second, x + r * stride + 32 + 4 * j);
+        }
+    }
+}
+
+// low[r], high[r]: the products of row r with the two groups of the pair that begins at `column`.
+template <int R>
+INLINE void multiply_pair(const uint8_t *quants, const uint8_t *x, int64_t stride, int columns, int column, Ints *low, Ints *high) {
+    UNROLL for (int r = 0; r < R; ++r) low[r] = high[r] = splat_int(0);
+    add_plane<R>(quants, x + column, stride, low, high);
+    UNROLL for (int r = 0; r < R; ++r) {
+        low[r] = shift_left(low[r], 8);
+        high[r] = shift_left(high[r], 8);
+    }
+    add_plane<R>(quants, x + columns + column, stride, low, high);
+}
+
+template <int R, int GROUP>
+INLINE void multiply_group(const uint8_t *quants, const uint8_t *x, int64_t stride, int columns, int column, Ints *sums) {
+    Ints upper[R], lower[R];
+    UNROLL for (int r = 0; r < R; ++r) upper[r] = lower[r] = splat_int(0);
+    UNROLL for (int j = 0; j < GROUP / 4; ++j) {
+        Ints weights = load_ints(quants + 64 * j);
+        UNROLL for (int r = 0; r < R; ++r) {
+            upper[r] = dot(upper[r], weights, x + r * stride + column + 4 * j);
+            lower[r] = dot(lower[r], weights, x + r * stride + columns + column + 4 * j);
+        }
+    }
+    UNROLL for (int r = 0; r < R; ++r) sums[r] = shift_left(upper[r], 8) + lower[r];
+}
+
+#else
+
+#if defined(__AVX2__)
+constexpr int MOST_ROWS = 4;
+#else
+constexpr int MOST_ROWS = 2;
+#endif
+constexpr int HIGH_FACTOR = 1;
+
+// Sixteen sums of two products of 16-bit words each.
+INLINE Ints add_products(Ints sums, Ints weights, const uint8_t *x) {
+    int32_t two;
+    memcpy(&two, x, 4);
+    EACH_PART {
+#if defined(__AVX2__)
+        sums.part[p] += (IntLanes)_mm256_madd_epi16((__m256i)weights.part[p], _mm256_set1_epi32(two));
+#elif defined(__SSE2__)
+        sums.part[p] += (IntLanes)_mm_madd_epi16((__m128i)weights.part[p], _mm_set1_epi32(two));
+#else
+        sums.part[p] += (weights.part[p] & 0xffff) * (int32_t)(int16_t)two + (weights.part[p] >> 16) * (two >> 16);
+#endif
+    }
+    return sums;
+}
+
+// Every second byte of the words, from bit `shift` on, times 4 columns of R rows.
+template <int R>
+INLINE void add_columns(Ints weights, int shift, int32_t mask, const uint8_t *x, int64_t stride, Ints *sums) {
+    Ints even = shift_right(weights, shift) & splat_int(mask), odd = shift_right(weights, shift + 8) & splat_int(mask);
+    UNROLL for (int r = 0; r < R; ++r) {
+        sums[r] = add_products(sums[r], even, x + r * stride);
+        sums[r] = add_products(sums[r], odd, x + r * stride + 4);
+    }
+}
+
+template <int R>
+INLINE void multiply_pair(const uint8_t *quants, const uint8_t *x, int64_t stride, int, int column, Ints *low, Ints *high) {
+    UNROLL for (int r = 0; r < R; ++r) low[r] = high[r] = splat_int(0);
+    for (int j = 0; j < 8; ++j)
+        add_columns<R>(load_ints(quants + 64 * j), 0, 0x000f000f, x + 2 * (column + 4 * j), stride, low);
+    for (int j = 0; j < 8; ++j)
+        add_columns<R>(load_ints(quants + 64 * j), 4, 0x000f000f, x + 2 * (column + 32 + 4 * j), stride, high);
+}
+
+template <int R, int GROUP>
+INLINE void multiply_group(const uint8_t *quants, const uint8_t *x, int64_t stride, int, int column, Ints *sums) {
+    UNROLL for (int r = 0; r < R; ++r) sums[r] = splat_int(0);
+    for (int j = 0; j < GROUP / 4; ++j)
+        add_columns<R>(load_ints(quants + 64 * j), 0, 0x00ff00ff, x + 2 * (column + 4 * j), stride, sums);
+}
+
+#endif
+
+INLINE int32_t sum_of_group(const int32_t *sums, int column, int group) {
+    return group == 16 ? sums[column / 16] : sums[column / 16] + sums[column / 16 + 1];
+}
+
+// Add one group's part to the results of R rows. `factor`: what the integers are too large by.
+template <int R, bool MINIMUMS>
+INLINE void add_group(const Linear *linear, int64_t group, int factor, Ints *integers, const int32_t *sums, int64_t sums_stride,
+                      int column, int width, Floats *results) {
+    Floats scales = load_scales(linear, group * (1 + MINIMUMS));
+    if (factor != 1) scales = scales * splat(1.0f / (float)factor);
+    Floats minimums = MINIMUMS ? load_scales(linear, group * 2 + 1) : scales;
+    UNROLL for (int r = 0; r < R; ++r) {
+        int32_t sum = sum_of_group(sums + r * sums_stride, column, width);
+        if (MINIMUMS) {
+            results[r] = fma(to_floats(integers[r]), scales, results[r]);
+            results[r] = fma(splat((float)sum), minimums, results[r]);
+        } else {
+            results[r] = fma(to_floats(integers[r] - splat_int(linear->offset * factor * sum)), scales, results[r]);
+        }
+    }
+}
+
+template <int R, bool MINIMUMS>
+static void multiply_4(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
+    const uint8_t *quants = linear->quants + (int64_t)tile * linear->groups * 256;
+    const uint8_t *values = x->values + (int64_t)row * 2 * x->columns;
+    const int32_t *sums = x->sums + (int64_t)row * (x->columns / 16);
+    Floats scaled[R];
+    UNROLL for (int r = 0; r < R; ++r) scaled[r] = splat(0);
+    for (int g = 0; g < linear->groups; g += 2) {
+        Ints low[R], high[R];
+        multiply_pair<R>(quants + g * 256, values, 2 * (int64_t)x->columns, x->columns, 32 * g, low, high);
+        int64_t group = (int64_t)tile * linear->groups + g;
+        add_group<R, MINIMUMS>(linear, group, 1, low, sums, x->columns / 16, 32 * g, 32, scaled);
+        add_group<R, MINIMUMS>(linear, group + 1, HIGH_FACTOR, high, sums, x->columns / 16, 32 * g + 32, 32, scaled);
+    }
+    UNROLL for (int r = 0; r < R; ++r) results[r] = scaled[r] * splat(x->scales[row + r]);
+}
+
+template <int R, bool MINIMUMS, int GROUP>
+static void multiply_8(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
+    const uint8_t *quants = linear->quants + (int64_t)tile * linear->groups * 16 * GROUP;
+    const uint8_t *values = x->values + (int64_t)row * 2 * x->columns;
+    const int32_t *sums = x->sums + (int64_t)row * (x->columns / 16);
+    Floats scaled[R];
+    UNROLL for (int r = 0; r < R; ++r) scaled[r] = splat(0);
+    for (int g = 0; g < linear->groups; ++g) {
+        Ints integers[R];
+        multiply_group<R, GROUP>(quants + g * 16 * GROUP, values, 2 * (int64_t)x->columns, x->columns, GROUP * g, integers);
+        int64_t group = (int64_t)tile * linear->groups + g;
+        add_group<R, MINIMUMS>(linear, group, 1, integers, sums, x->columns / 16, GROUP * g, GROUP, scaled);
+    }
+    UNROLL for (int r = 0; r < R; ++r) results[r] = scaled[r] * splat(x->scales[row + r]);
+}
+
+template <int R>
+static void multiply_floats(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
+    const float *weights = linear->floats + (int64_t)tile * linear->columns * 16;
+    const float *values = x->floats + (int64_t)row * x->columns;
+    Floats added[R];
+    UNROLL for (int r = 0; r < R; ++r) added[r] = splat(0);
+    for (int c = 0; c < linear->columns; ++c) {
+        Floats column = load(weights + 16 * (int64_t)c);
+        UNROLL for (int r = 0; r < R; ++r) added[r] = fma(column, splat(values[r * (int64_t)x->columns + c]), added[r]);
+    }
+    UNROLL for (int r = 0; r < R; ++r) results[r] = added[r];
+}
+
+template <int R>
+INLINE void multiply_tile(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
+    if (linear->bits == 32)
+        multiply_floats<R>(linear, x, row, tile, results);
+    else if (linear->bits == 4)
+        linear->has_minimums ? multiply_4<R, true>(linear, x, row, tile, results)
+                             : multiply_4<R, false>(linear, x, row, tile, results);
+    else if (linear->group == 32)
+        linear->has_minimums ? multiply_8<R, true, 32>(linear, x, row, tile, results)
+                             : multiply_8<R, false, 32>(linear, x, row, tile, results);
+    else
+        linear->has_minimums ? multiply_8<R, true, 16>(linear, x, row, tile, results)
+                             : multiply_8<R, false, 16>(linear, x, row, tile, results);
+    if (linear->bias) {
+        Floats bias = load(linear->bias + 16 * tile);
+        UNROLL for (int r = 0; r < R; ++r) results[r] = results[r] + bias;
+    }
+}
+
+INLINE void store_part(float *to, Floats value, int count) {
+    if (count >= 16) {
+        store(to, value);
+    } else {
+        float lane[16];
+        store(lane, value);
+        memcpy(to, lane, count * sizeof(float));
+    }
+}
+
+// x * sigmoid(x) * y: the gated activation of Shazeer 2020, arXiv:2002.05202.
+INLINE Floats silu_times(Floats x, Floats y) { return x / (splat(1.0f) + exponential(splat(0) - x)) * y; }
+
+template <int R>
+static void finish_tile(const Linear *linear, const Quantized *x, int row, int tile, int finish, float *out, int64_t stride) {
+    Floats results[R];
+    multiply_tile<R>(linear, x, row, tile, results);
+    if (finish == GATE) {
+        Floats up[R];
+        multiply_tile<R>(linear, x, row, tile + linear->tiles / 2, up);
+        UNROLL for (int r = 0; r < R; ++r) results[r] = silu_times(results[r], up[r]);
+    }
+    UNROLL for (int r = 0; r < R; ++r) {
+        float *to = out + (row + r) * stride + 16 * (int64_t)tile;
+        if (finish == ADD) results[r] = results[r] + load(to);
+        store_part(to, results[r], linear->rows - 16 * tile);
+    }
+}
+
+static void multiply(const Linear *linear, const Quantized *x, int first, int last, int finish, float *out, int64_t stride) {
+    for (int tile = first; tile < last; ++tile) {
+        int row = 0;
+        if (MOST_ROWS >= 8)
+            for (; row + 8 <= x->rows; row += 8) finish_tile<8>(linear, x, row, tile, finish, out, stride);
+        if (MOST_ROWS >= 4)
+            for (; row + 4 <= x->rows; row += 4) finish_tile<4>(linear, x, row, tile, finish, out, stride);
+        for (; row + 2 <= x->rows; row += 2) finish_tile<2>(linear, x, row, tile, finish, out, stride);
+        for (; row < x->rows; ++row) finish_tile<1>(linear, x, row, tile, finish, out, stride);
+    }
+}
+
+}  // namespace ISA
