@@ -1,48 +1,83 @@
-"""Where the keys and values of all sequences lie: a pool of blocks, handed out and taken back.
+"""Where keys and values lie: blocks of `BLOCK` positions, in every layer.
 
-Knows nothing of sequences: a sequence holds a list of block numbers, its position `p` lies in block `p // BLOCK` of it.
+Storage only: which block belongs to whom is `block_manager.py`'s. A position of a sequence has a slot, which is
+`block * BLOCK + position % BLOCK` of the block that the position lies in.
 """
 
 from __future__ import annotations
 
 import heapq
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-BLOCK = 256  # positions a block
+BLOCK = 16  # positions a block
 
 
-class KVCache:
-    """Keys and values for `blocks * BLOCK` positions in every layer. Memory is taken as blocks are first used."""
+class KVCache(Protocol):
+    """What everybody but the model itself does with a cache."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory for all blocks, whether they are in use or not."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Make the block `target` say in all layers what the block `source` says."""
+        ...
+
+
+class TensorKVCache:
+    """A cache in tensors. Memory is taken from the system as blocks are first used."""
 
     def __init__(
         self, layers: int, kv_heads: int, head_dim: int, blocks: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        shape = (layers, blocks, kv_heads, BLOCK, head_dim)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
+        # Heads outside: blocks that are read one after the other come out as one matrix a head.
+        shape = (layers, kv_heads, blocks, BLOCK, head_dim)
+        self._keys = torch.empty(shape, dtype=dtype, device=device)
+        self._values = torch.empty(shape, dtype=dtype, device=device)
         self.blocks = blocks
         self._free = list(range(blocks))
+
+    @property
+    def nbytes(self) -> int:
+        return self._keys.nbytes + self._values.nbytes
+
+    def copy(self, source: int, target: int) -> None:
+        for store in (self._keys, self._values):
+            store[:, :, target] = store[:, :, source]
+
+    def write(self, layer: int, keys: Tensor, values: Tensor, slots: Tensor) -> None:
+        """Keep `keys` and `values`, each [tokens, kv_heads, head_dim], in `slots` [tokens]."""
+        for store, rows in ((self._keys, keys), (self._values, values)):
+            store[layer].flatten(1, 2).index_copy_(1, slots, rows.transpose(0, 1).to(store.dtype))
+
+    def clear(self, slots: Tensor) -> None:
+        """Put values that are numbers into `slots`, in all layers.
+
+        A masked position has a weight of 0, but 0 times what an unused slot may hold is not always 0.
+        """
+        self._values.flatten(2, 3).index_fill_(2, slots, 0)
+
+    def read(self, layer: int, blocks: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values in `blocks` [n]: each [kv_heads, n * BLOCK, head_dim]."""
+        return (
+            self._keys[layer].index_select(1, blocks).flatten(1, 2),
+            self._values[layer].index_select(1, blocks).flatten(1, 2),
+        )
 
     @property
     def free_blocks(self) -> int:
         return len(self._free)
 
     def allocate(self) -> int:
-        """A free block, the lowest there is: what is in use stays together, and attention need not gather it."""
-        block = heapq.heappop(self._free)
-        self.keys[:, block].zero_()  # a masked position is multiplied by 0, which a leftover infinity would survive
-        self.values[:, block].zero_()
-        return block
+        """A free block, the lowest there is."""
+        return heapq.heappop(self._free)
 
     def free(self, block: int) -> None:
         heapq.heappush(self._free, block)
-
-    def write(self, layer: int, keys: Tensor, values: Tensor, blocks: Tensor, offsets: Tensor) -> None:
-        """Keep `keys` and `values` [tokens, kv_heads, head_dim] at `offsets` [tokens] of `blocks` [tokens]."""
-        self.keys[layer][blocks, :, offsets] = keys
-        self.values[layer][blocks, :, offsets] = values
 
 
 def bytes_per_token(layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:

@@ -31,7 +31,7 @@ class LLMEngine:
         self.tokenizer = loaded.tokenizer
         self.context_length = loaded.context_length
         self._cache = loaded.cache
-        self._runner = ModelRunner(loaded.model, loaded.cache, loaded.device)
+        self._runner = ModelRunner(loaded.model, loaded.cache)
         self._scheduler = Scheduler(
             loaded.cache, config.max_batch_size, config.max_queue_size, config.max_tokens_per_step
         )

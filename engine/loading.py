@@ -10,12 +10,13 @@ import torch
 from engine.config import EngineConfig
 from engine.device import GIB, choose_device, free_memory, use_threads
 from engine.errors import ModelLoadError
-from engine.kv_cache import BLOCK, KVCache, blocks_for, bytes_per_token
+from engine.kv_cache import BLOCK, TensorKVCache, blocks_for, bytes_per_token
 from engine.layers.integer_linear import IntegerLinear, multiplies_integers_fast
 from engine.layers.linear import TiledLinear
 from engine.loader.gguf import GGUFFile
 from engine.loader.weights import Progress, Weights
 from engine.models import MODELS
+from engine.models.base import Model
 from engine.models.config import LlamaConfig
 from engine.models.llama import Llama, Numerics
 from engine.tokenizer import Tokenizer
@@ -28,10 +29,9 @@ _LEFT_FREE = 256 << 20  # bytes for activations and everybody else
 class LoadedModel:
     """Everything an engine needs of a model."""
 
-    model: Llama
+    model: Model
     tokenizer: Tokenizer
-    cache: KVCache
-    device: torch.device
+    cache: TensorKVCache
     context_length: int
 
 
@@ -41,8 +41,8 @@ def load_model(path: Path, config: EngineConfig, progress: Progress | None = Non
     device = choose_device(config.device)
     numerics = _numerics(config, device)
     with GGUFFile.open(path) as file, torch.inference_mode():
-        model_class = MODELS.get(file.architecture)
-        if model_class is None:
+        describe = MODELS.get(file.architecture)
+        if describe is None:
             known = ", ".join(sorted(MODELS))
             raise ModelLoadError(
                 f"{path.name} is a {file.architecture:.40} model. The engine computes only these: {known}."
@@ -55,9 +55,8 @@ def load_model(path: Path, config: EngineConfig, progress: Progress | None = Non
         tokenizer = Tokenizer.from_gguf(file, config.tokenizer_path)
         if tokenizer.vocab_size > dimensions.vocabulary:
             raise ModelLoadError(f"{path.name} has more tokens than the model has vectors for them.")
-        model = model_class(dimensions, Weights(file, progress), numerics)
-    cache = KVCache(dimensions.layers, dimensions.kv_heads, dimensions.head_dim, blocks, numerics.dtype, device)
-    return LoadedModel(model, tokenizer, cache, device, context_length)
+        model = Llama(dimensions, describe(dimensions, Weights(file, progress)), numerics)
+        return LoadedModel(model, tokenizer, model.make_cache(blocks), context_length)
 
 
 def _numerics(config: EngineConfig, device: torch.device) -> Numerics:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.kv_cache import BLOCK, KVCache
-from engine.layers.attention import Span, plan
-from engine.models.llama import Llama, StepInput
+from engine.kv_cache import KVCache
+from engine.models.base import Model
 from engine.scheduler import Chunk
+from engine.step import Span, StepInput
 
 
 class ModelRunner:
     """Runs a model on chunks of sequences, whose keys and values it keeps in `cache`."""
 
-    def __init__(self, model: Llama, cache: KVCache, device: torch.device) -> None:
+    def __init__(self, model: Model, cache: KVCache) -> None:
         self._model = model
         self._cache = cache
-        self._device = device
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> Tensor:
@@ -28,28 +27,11 @@ class ModelRunner:
         return logits
 
     def _lay_out(self, chunks: list[Chunk]) -> StepInput:
-        token_ids: list[int] = []
-        positions: list[int] = []
-        blocks: list[int] = []
-        wanted: list[int] = []
-        spans: list[Span] = []
+        step = StepInput([], [], [])
         for chunk in chunks:
             sequence, start = chunk.sequence, chunk.sequence.computed
-            reached = range(start, start + chunk.count)
-            token_ids.extend(sequence.tokens[start : reached.stop])
-            positions.extend(reached)
-            blocks.extend(sequence.blocks[position // BLOCK] for position in reached)
-            spans.append(Span(start, chunk.count, sequence.blocks))
+            step.token_ids.extend(sequence.tokens[start : start + chunk.count])
+            step.spans.append(Span(start, chunk.count, sequence.blocks))
             if chunk.completes:
-                wanted.append(len(token_ids) - 1)
-        return StepInput(
-            token_ids,
-            self._tensor(positions),
-            self._tensor(blocks),
-            self._tensor([position % BLOCK for position in positions]),
-            plan(spans, self._model.config.group, self._device),
-            self._tensor(wanted),
-        )
-
-    def _tensor(self, values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self._device)
+                step.wanted.append(len(step.token_ids) - 1)
+        return step

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from engine.errors import QueueFull
-from engine.kv_cache import KVCache, blocks_for
+from engine.kv_cache import TensorKVCache, blocks_for
 from engine.sequence import Sequence
 
 
@@ -31,7 +31,9 @@ class Chunk:
 class Scheduler:
     """Holds the sequences that run and those that wait."""
 
-    def __init__(self, cache: KVCache, max_batch_size: int, max_queue_size: int, max_tokens_per_step: int) -> None:
+    def __init__(
+        self, cache: TensorKVCache, max_batch_size: int, max_queue_size: int, max_tokens_per_step: int
+    ) -> None:
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
         self.preemptions = 0

@@ -99,8 +99,8 @@ def _write_tokenizer(writer: gguf.GGUFWriter) -> None:
 
 
 def _write_tensor(writer: gguf.GGUFWriter, name: str, values: np.ndarray) -> None:
-    """Matrices as Q4_1, the embedding as Q8_0, the rest in float32: as in the embedded model."""
-    if values.ndim == 1:
+    """Matrices as Q4_1, the embedding as Q8_0, the rest in float32: as in the embedded model. Halves stay halves."""
+    if values.ndim == 1 or values.dtype == np.float16:
         writer.add_tensor(name, values)
         return
     kind = gguf.GGMLQuantizationType.Q8_0 if name == "token_embd.weight" else gguf.GGMLQuantizationType.Q4_1

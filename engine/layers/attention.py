@@ -1,64 +1,70 @@
 """Causal attention over cached keys and values, whose result for a token does not depend on the other tokens.
 
-Every matrix product is of one shape: a tile of `TILE` consecutive queries of a sequence (all query heads that share
-a key head, as rows) against one block of `BLOCK` keys. Scores past a query's own position are masked, the maximum is
-exact, and the blocks' sums are added one after the other: a block that is masked as a whole adds an exact 0. So a
-token gets the same bits whether it is decoded alone or in a batch, or prefilled in chunks of any size.
+Every matrix product is of one shape: `QUERIES` consecutive queries of a sequence (all query heads that share a key
+head, as rows) against `KEYS` consecutive keys of it, gathered from their blocks. Scores past a query's own position are
+masked, the maximum is exact, and what the groups of keys contribute is summed along a tree over their places in the
+sequence, in which groups that are masked or missing are exact zeros. So a token gets the same bits whether it is
+decoded alone or in a batch, or prefilled in chunks of any size.
 
-`AttentionPlan` says once a step which tile meets which block; `attend` then runs in every layer.
+`index_spans` and `plan` say once a step who meets whom; `attend` then runs in every layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from engine.kv_cache import BLOCK, blocks_for
+from engine.kv_cache import BLOCK, TensorKVCache
+from engine.step import Span
 
-TILE = 2  # queries
+QUERIES = 2
+KEYS = 64
+_GROUP_BLOCKS = KEYS // BLOCK
 _SCORES_AT_ONCE = 8 << 20  # elements: bounds the memory of a long chunk over a long context
 
-
-@dataclass(slots=True, frozen=True)
-class Span:
-    """Consecutive tokens of one sequence in a step: `count` of them, the first at position `start`."""
-
-    start: int
-    count: int
-    blocks: Sequence[int]  # the sequence's blocks, in order
+Indices = NDArray[np.int64]
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class _Tiles:
-    """Tiles of queries: the row of the step that each takes, its position, and where each row's result is found."""
+class SpanIndices(NamedTuple):
+    """Numbers of the host that `plan` needs on the device.
 
-    rows: Tensor  # [tiles, TILE], the last row repeated as padding
-    positions: Tensor  # [tiles, TILE]
-    places: Tensor  # [tokens of these tiles], into [tiles * TILE]
-    tokens: Tensor  # [tokens of these tiles], rows of the step
+    A short span has one tile of queries. A pair is a tile and one group of its sequence's keys.
+    """
+
+    rows: Indices  # [tiles, QUERIES], rows of the step; a tile of one query has it twice
+    blocks: Indices  # [pairs * _GROUP_BLOCKS]
+    owners: Indices  # [pairs], the tile of each
+    ordinals: Indices  # [pairs], the place of each group of keys in its sequence
+    pairs: Indices  # [tiles, most groups], the pair of each of a tile's groups; past the end: `len(owners)`
+    long_blocks: Indices  # [all groups of keys of all long spans * _GROUP_BLOCKS]
 
 
 @dataclass(slots=True, frozen=True, eq=False)
 class _ShortSpans:
-    """Spans of one tile each, all computed together: a pair is a tile and one of its sequence's blocks."""
+    """All spans of one tile each, which are computed together."""
 
-    tiles: _Tiles
-    blocks: Tensor | slice  # [pairs]; a slice when they lie side by side
-    owners: Tensor  # [pairs], the tile of each
-    hidden: Tensor  # bool [pairs, 1, TILE * group, BLOCK], the scores that are masked
-    pairs: Tensor  # [tiles, most blocks], the pair of each of a tile's blocks; past the end: `len(owners)`
+    rows: Tensor
+    blocks: Tensor
+    owners: Tensor
+    pairs: Tensor
+    hidden: Tensor  # bool [pairs, QUERIES * group, KEYS], the scores that are masked
 
 
 @dataclass(slots=True, frozen=True, eq=False)
 class _LongSpan:
-    """A span of several tiles, which share their sequence's blocks."""
+    """A span of several tiles, which share their sequence's keys. Its rows lie side by side."""
 
-    tiles: _Tiles
-    blocks: Sequence[int]
-    hidden: Tensor  # bool [blocks, 1, tiles, TILE * group, BLOCK], the scores that are masked
+    first_row: int
+    count: int
+    blocks: Tensor
+    hidden: Tensor  # bool [groups, 1, tiles, QUERIES * group, KEYS], the scores that are masked
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -69,160 +75,165 @@ class AttentionPlan:
     long: Sequence[_LongSpan]
 
 
-def plan(spans: Sequence[Span], group: int, device: torch.device) -> AttentionPlan:
-    """Lay out the attention of a step whose rows are the tokens of `spans`, one after the other.
+def index_spans(spans: Sequence[Span]) -> SpanIndices:
+    """The numbers for a step whose rows are the tokens of `spans`, one after the other."""
+    placed = _placed(spans)
+    short = [(span, row) for span, row in placed if span.count <= QUERIES]
+    groups = [_key_blocks(span) for span, _ in short]
+    counts = [len(blocks) // _GROUP_BLOCKS for blocks in groups]
+    ordinals = [np.arange(count) for count in counts]
+    pairs = np.full((len(short), max(counts, default=0)), sum(counts))
+    for tile, count in enumerate(counts):
+        pairs[tile, :count] = sum(counts[:tile]) + ordinals[tile]
+    return SpanIndices(
+        rows=np.array([(row, row + span.count - 1) for span, row in short], dtype=np.int64).reshape(-1, QUERIES),
+        blocks=_joined(groups),
+        owners=np.repeat(np.arange(len(short)), counts),
+        ordinals=_joined(ordinals),
+        pairs=pairs,
+        long_blocks=_joined([_key_blocks(span) for span in spans if span.count > QUERIES]),
+    )
+
+
+def plan(spans: Sequence[Span], indices: Sequence[Tensor], positions: Tensor, group: int) -> AttentionPlan:
+    """The same with the numbers on the device: `indices` are those of SpanIndices, `positions` [tokens] the rows'.
 
     `group` is the number of query heads that share a key head.
     """
-    first_rows = [0]
-    for span in spans:
-        first_rows.append(first_rows[-1] + span.count)
-    placed = list(zip(spans, first_rows[:-1], strict=True))
-    short = [(span, row) for span, row in placed if span.count <= TILE]
-    long = [(span, row) for span, row in placed if span.count > TILE]
-    return AttentionPlan(
-        _plan_short(short, group, device) if short else None,
-        [_plan_long(span, row, group, device) for span, row in long],
-    )
+    rows, blocks, owners, ordinals, pairs, long_blocks = indices
+    long, taken = [], 0
+    for span, row in _placed(spans):
+        if span.count > QUERIES:
+            size = len(_key_blocks(span))
+            long.append(_plan_long(span, row, long_blocks[taken : taken + size], positions, group))
+            taken += size
+    if not len(rows):
+        return AttentionPlan(None, long)
+    hidden = _hidden(positions[rows][owners], ordinals[:, None, None], group)
+    return AttentionPlan(_ShortSpans(rows, blocks, owners, pairs, hidden), long)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, plan: AttentionPlan) -> Tensor:
-    """`queries`: [tokens, heads, head_dim]; `keys`, `values`: [blocks, kv_heads, BLOCK, head_dim], one layer's pool.
-
-    Returns [tokens, heads, head_dim].
-    """
-    kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    scaled = queries * head_dim**-0.5
+def attend(queries: Tensor, cache: TensorKVCache, layer: int, plan: AttentionPlan) -> Tensor:
+    """What the tokens of a step see in the cache of one layer. [tokens, heads, head_dim] -> the same."""
+    scaled = queries * queries.shape[2] ** -0.5
     result = torch.empty_like(queries)
     if plan.short is not None:
-        tiles = plan.short.tiles
-        attended = _attend_short(_fold(scaled, tiles, kv_heads), keys, values, plan.short)
-        result[tiles.tokens] = _unfold(attended, tiles)
+        result[plan.short.rows] = _attend_short(scaled, cache, layer, plan.short)
     for span in plan.long:
-        attended = _attend_long(_fold(scaled, span.tiles, kv_heads), keys, values, span)
-        result[span.tiles.tokens] = _unfold(attended, span.tiles)
+        end = span.first_row + span.count
+        result[span.first_row : end] = _attend_long(scaled[span.first_row : end], cache, layer, span)
     return result
 
 
-def _seen_blocks(span: Span) -> Sequence[int]:
-    return span.blocks[: blocks_for(span.start + span.count)]
+def _placed(spans: Sequence[Span]) -> list[tuple[Span, int]]:
+    """The spans, each with its first row."""
+    rows = np.cumsum([0, *(span.count for span in spans)])
+    return list(zip(spans, rows[:-1].tolist(), strict=True))
 
 
-def _tiles(placed: Sequence[tuple[Span, int]], device: torch.device) -> _Tiles:
-    rows: list[list[int]] = []
-    positions: list[list[int]] = []
-    places: list[int] = []
-    tokens: list[int] = []
-    for span, first_row in placed:
-        for start in range(0, span.count, TILE):
-            taken = [min(start + offset, span.count - 1) for offset in range(TILE)]
-            real = min(TILE, span.count - start)
-            places.extend(len(rows) * TILE + offset for offset in range(real))
-            tokens.extend(first_row + start + offset for offset in range(real))
-            rows.append([first_row + index for index in taken])
-            positions.append([span.start + index for index in taken])
-    return _Tiles(*(torch.tensor(values, device=device) for values in (rows, positions, places, tokens)))
+def _key_blocks(span: Span) -> Indices:
+    """The blocks that a span sees, filled up to whole groups with the last of them, which is masked there."""
+    groups = -(-(span.start + span.count) // KEYS)
+    last = (span.start + span.count - 1) // BLOCK
+    blocks = np.asarray(span.blocks[: last + 1], dtype=np.int64)
+    return np.pad(blocks, (0, groups * _GROUP_BLOCKS - len(blocks)), mode="edge")
 
 
-def _plan_long(span: Span, first_row: int, group: int, device: torch.device) -> _LongSpan:
-    tiles, blocks = _tiles([(span, first_row)], device), _seen_blocks(span)
-    ordinals = torch.arange(len(blocks), device=device)
-    return _LongSpan(tiles, blocks, _hidden(tiles.positions.expand(len(blocks), -1, -1), ordinals, group).unsqueeze(1))
+def _joined(arrays: Sequence[Indices]) -> Indices:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
 
 
-def _plan_short(placed: Sequence[tuple[Span, int]], group: int, device: torch.device) -> _ShortSpans:
-    seen = [_seen_blocks(span) for span, _ in placed]
-    entries = sorted(
-        (block, owner, ordinal) for owner, blocks in enumerate(seen) for ordinal, block in enumerate(blocks)
-    )
-    pairs = [[len(entries)] * max(map(len, seen)) for _ in seen]
-    for pair, (_, owner, ordinal) in enumerate(entries):
-        pairs[owner][ordinal] = pair
-    blocks = [block for block, _, _ in entries]
-    together = blocks == list(range(blocks[0], blocks[0] + len(blocks)))
-    tiles = _tiles(placed, device)
-    owners = torch.tensor([owner for _, owner, _ in entries], device=device)
-    ordinals = torch.tensor([ordinal for _, _, ordinal in entries], device=device)
-    return _ShortSpans(
-        tiles,
-        slice(blocks[0], blocks[-1] + 1) if together else torch.tensor(blocks, device=device),
-        owners,
-        _hidden(tiles.positions[owners].unsqueeze(1), ordinals, group),
-        torch.tensor(pairs, device=device),
-    )
+def _plan_long(span: Span, first_row: int, blocks: Tensor, positions: Tensor, group: int) -> _LongSpan:
+    padded = functional.pad(positions[first_row : first_row + span.count], (0, -span.count % QUERIES))
+    ordinals = torch.arange(len(blocks) // _GROUP_BLOCKS, device=blocks.device)
+    hidden = _hidden(padded.view(-1, QUERIES), ordinals[:, None, None, None], group)
+    return _LongSpan(first_row, span.count, blocks, hidden.unsqueeze(1))
 
 
 def _hidden(positions: Tensor, ordinals: Tensor, group: int) -> Tensor:
-    """Which keys lie past which queries: `positions` [n, tiles, TILE] against the keys of the blocks `ordinals` [n].
+    """Which keys of the groups `ordinals` [..., 1, 1] lie past which queries, of `positions` [..., QUERIES].
 
-    Returns bool [n, tiles, TILE * group, BLOCK].
+    Returns bool [..., QUERIES * group, KEYS].
     """
-    keys = ordinals[:, None] * BLOCK + torch.arange(BLOCK, device=ordinals.device)
-    return (keys[:, None, None, :] > positions[..., None]).repeat_interleave(group, dim=2)
+    keys = ordinals * KEYS + torch.arange(KEYS, device=positions.device)
+    return keys > positions.repeat_interleave(group, dim=-1).unsqueeze(-1)
 
 
-def _fold(queries: Tensor, tiles: _Tiles, kv_heads: int) -> Tensor:
-    """[tokens, heads, head_dim] -> [tiles, kv_heads, TILE * group, head_dim]: the heads of a group become rows."""
-    gathered = queries[tiles.rows].view(len(tiles.rows), TILE, kv_heads, -1, queries.shape[2])
-    return gathered.transpose(1, 2).flatten(2, 3)
+def _fold(tiles: Tensor, kv_heads: int) -> Tensor:
+    """[tiles, QUERIES, heads, head_dim] -> [kv_heads, tiles, QUERIES * group, head_dim]: heads become rows."""
+    count, _, heads, head_dim = tiles.shape
+    grouped = tiles.view(count, QUERIES, kv_heads, heads // kv_heads, head_dim)
+    return grouped.permute(2, 0, 1, 3, 4).reshape(kv_heads, count, -1, head_dim)
 
 
-def _unfold(attended: Tensor, tiles: _Tiles) -> Tensor:
-    """[tiles, kv_heads, TILE * group, head_dim] -> [tokens of these tiles, heads, head_dim]."""
-    count, kv_heads, _, head_dim = attended.shape
-    rows = attended.reshape(count, kv_heads, TILE, -1, head_dim).transpose(1, 2)
-    return rows.reshape(count * TILE, -1, head_dim)[tiles.places]
+def _unfold(folded: Tensor) -> Tensor:
+    """What `_fold` did, undone."""
+    kv_heads, count, _, head_dim = folded.shape
+    grouped = folded.view(kv_heads, count, QUERIES, -1, head_dim)
+    return grouped.permute(1, 2, 0, 3, 4).reshape(count, QUERIES, -1, head_dim)
 
 
-def _attend_short(queries: Tensor, keys: Tensor, values: Tensor, spans: _ShortSpans) -> Tensor:
-    """`queries`: [tiles, kv_heads, rows, head_dim] -> the same."""
-    rows, head_dim = queries.shape[2:]
-    paired = queries[spans.owners].flatten(0, 1)  # [pairs * kv_heads, rows, head_dim]
-    scores = torch.bmm(paired, keys[spans.blocks].flatten(0, 1).transpose(1, 2))
-    scores = scores.view(len(spans.owners), -1, rows, BLOCK)
-    scores.masked_fill_(spans.hidden, -torch.inf)
-    peaks = _with_blank(scores.amax(-1), -torch.inf)[spans.pairs].amax(1)  # [tiles, kv_heads, rows]
-    weights = scores.sub_(peaks[spans.owners].unsqueeze(-1)).exp_()
-    sums = _with_blank(weights.sum(-1), 0)
-    mixed = torch.bmm(weights.view(-1, rows, BLOCK), values[spans.blocks].flatten(0, 1))
-    mixed = _with_blank(mixed.view(len(spans.owners), -1, rows, head_dim), 0)
-    numerator, denominator = torch.zeros_like(queries), torch.zeros_like(peaks)
-    for pair in spans.pairs.unbind(1):
-        numerator.add_(mixed[pair])
-        denominator.add_(sums[pair])
-    return numerator / denominator.unsqueeze(-1)
+def _attend_short(queries: Tensor, cache: TensorKVCache, layer: int, spans: _ShortSpans) -> Tensor:
+    """[tokens, heads, head_dim] of the step -> [tiles, QUERIES, heads, head_dim]"""
+    keys, values = cache.read(layer, spans.blocks)
+    kv_heads, _, head_dim = keys.shape
+    folded = _fold(queries[spans.rows], kv_heads)
+    rows = folded.shape[2]
+    scores = torch.bmm(folded[:, spans.owners].flatten(0, 1), keys.view(-1, KEYS, head_dim).transpose(1, 2)).float()
+    scores = scores.view(kv_heads, -1, rows, KEYS).masked_fill_(spans.hidden, -torch.inf)
+    peaks = _of_tiles(scores.amax(-1), spans.pairs, -torch.inf).amax(0)
+    weights = scores.sub_(peaks[:, spans.owners].unsqueeze(-1)).exp_()
+    mixed = torch.bmm(weights.to(values.dtype).view(-1, rows, KEYS), values.view(-1, KEYS, head_dim)).float()
+    numerator = _tree_sum(_of_tiles(mixed.view(kv_heads, -1, rows, head_dim), spans.pairs, 0))
+    denominator = _tree_sum(_of_tiles(weights.sum(-1), spans.pairs, 0))
+    return _unfold((numerator / denominator.unsqueeze(-1)).to(queries.dtype))
 
 
-def _with_blank(x: Tensor, value: float) -> Tensor:
-    """`x` with one more entry at its end, all `value`: what a missing pair stands for."""
-    return torch.cat((x, x.new_full((1, *x.shape[1:]), value)))
+def _of_tiles(x: Tensor, pairs: Tensor, missing: float) -> Tensor:
+    """What belongs to each pair, [kv_heads, pairs, ...], by the tiles' groups: [most groups, kv_heads, tiles, ...]."""
+    blank = x.new_full((len(x), 1, *x.shape[2:]), missing)
+    return torch.cat((x, blank), dim=1)[:, pairs].movedim(2, 0)
 
 
-def _attend_long(queries: Tensor, keys: Tensor, values: Tensor, span: _LongSpan) -> Tensor:
-    """`queries`: [tiles, kv_heads, rows, head_dim] -> the same."""
-    _, kv_heads, rows, _ = queries.shape
-    at_once = max(1, _SCORES_AT_ONCE // (len(span.blocks) * kv_heads * rows * BLOCK))
-    parts = zip(torch.split(queries, at_once), torch.split(span.hidden, at_once, dim=2), strict=True)
-    attended = [_attend_tiles(part, hidden, keys, values, span.blocks) for part, hidden in parts]
-    return torch.cat(attended)
+def _tree_sum(parts: Tensor) -> Tensor:
+    """The sum over the first dimension, neighbours first. Zeros at its end do not change a bit of it."""
+    while len(parts) > 1:
+        if len(parts) % 2:
+            parts = torch.cat((parts, torch.zeros_like(parts[:1])))
+        parts = parts[0::2] + parts[1::2]
+    return parts[0]
 
 
-def _attend_tiles(queries: Tensor, hidden: Tensor, keys: Tensor, values: Tensor, blocks: Sequence[int]) -> Tensor:
-    tiles, kv_heads, rows, head_dim = queries.shape
-    heads = queries.transpose(0, 1).contiguous()  # [kv_heads, tiles, rows, head_dim]
-    scores = queries.new_empty(len(blocks), kv_heads, tiles, rows, BLOCK)
-    for ordinal, block in enumerate(blocks):
-        for head in range(kv_heads):
-            shared = keys[block, head].t().expand(tiles, head_dim, BLOCK)
-            torch.bmm(heads[head], shared, out=scores[ordinal, head])
-    scores.masked_fill_(hidden, -torch.inf)
+def _attend_long(queries: Tensor, cache: TensorKVCache, layer: int, span: _LongSpan) -> Tensor:
+    """[tokens of the span, heads, head_dim] -> the same."""
+    keys, values = cache.read(layer, span.blocks)
+    kv_heads, seen, head_dim = keys.shape
+    padded = functional.pad(queries, (0, 0, 0, 0, 0, -span.count % QUERIES))
+    folded = _fold(padded.view(-1, QUERIES, *queries.shape[1:]), kv_heads)
+    at_once = max(1, _SCORES_AT_ONCE // (seen * kv_heads * folded.shape[2]))
+    groups = keys.view(kv_heads, -1, KEYS, head_dim), values.view(kv_heads, -1, KEYS, head_dim)
+    attended = [
+        _attend_tiles(part, hidden, *groups)
+        for part, hidden in zip(
+            torch.split(folded, at_once, dim=1), torch.split(span.hidden, at_once, dim=2), strict=True
+        )
+    ]
+    return _unfold(torch.cat(attended, dim=1)).flatten(0, 1)[: span.count]
+
+
+def _attend_tiles(queries: Tensor, hidden: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """`queries`: [kv_heads, tiles, rows, head_dim]; `keys`, `values`: [kv_heads, groups, KEYS, head_dim]."""
+    kv_heads, tiles, rows, head_dim = queries.shape
+    groups = keys.shape[1]
+    products = [(ordinal, head) for ordinal in range(groups) for head in range(kv_heads)]
+    scores = queries.new_empty(groups, kv_heads, tiles, rows, KEYS)
+    for ordinal, head in products:
+        torch.bmm(queries[head], keys[head, ordinal].t().expand(tiles, -1, -1), out=scores[ordinal, head])
+    scores = scores.float().masked_fill_(hidden, -torch.inf)
     weights = scores.sub_(scores.amax(-1, keepdim=True).amax(0)).exp_()
-    sums = weights.sum(-1)  # [blocks, kv_heads, tiles, rows]
-    mixed = torch.empty_like(heads)
-    numerator, denominator = torch.zeros_like(heads), torch.zeros_like(sums[0])
-    for ordinal, block in enumerate(blocks):
-        for head in range(kv_heads):
-            torch.bmm(weights[ordinal, head], values[block, head].expand(tiles, BLOCK, head_dim), out=mixed[head])
-        numerator.add_(mixed)
-        denominator.add_(sums[ordinal])
-    return (numerator / denominator.unsqueeze(-1)).transpose(0, 1)
+    denominator = _tree_sum(weights.sum(-1))
+    weights = weights.to(values.dtype)
+    mixed = queries.new_empty(groups, kv_heads, tiles, rows, head_dim)
+    for ordinal, head in products:
+        torch.bmm(weights[ordinal, head], values[head, ordinal].expand(tiles, -1, -1), out=mixed[ordinal, head])
+    return (_tree_sum(mixed.float()) / denominator.unsqueeze(-1)).to(queries.dtype)

@@ -1,4 +1,4 @@
-"""The vectors of tokens, kept as the file has them: a step looks up a few rows and turns only those into numbers."""
+"""The vectors of tokens."""
 
 from __future__ import annotations
 
@@ -6,22 +6,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.layers.layout import StepLayout
 from engine.loader.dequantize import dequantize
 from engine.loader.gguf import GGUFTensor
 
 
-class Embedding:
-    """A matrix [vocabulary, hidden] in its storage type."""
+class StoredEmbedding:
+    """Kept as the file has them, in the processor's memory: a step turns only the rows it looks up into numbers."""
 
-    def __init__(self, tensor: GGUFTensor, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, tensor: GGUFTensor, dtype: torch.dtype) -> None:
+        """`tensor`: [vocabulary, hidden]."""
         self._tensor = tensor
         self._rows = np.array(tensor.data).reshape(tensor.shape[0], -1)  # our own: the file may be cut under a mapping
         self._dtype = dtype
-        self._device = device
 
-    def __call__(self, token_ids: list[int]) -> Tensor:
-        """[tokens, hidden], in the type and on the device given."""
-        rows = np.ascontiguousarray(self._rows[token_ids]).reshape(-1)
-        shape = (len(token_ids), self._tensor.shape[1])
-        stored = GGUFTensor(self._tensor.name, shape, self._tensor.type, rows)
-        return dequantize(stored).to(self._device, self._dtype)
+    def __call__(self, layout: StepLayout) -> Tensor:
+        """[tokens, hidden]"""
+        rows = self._rows[layout.token_ids.numpy()]
+        stored = GGUFTensor(self._tensor.name, (len(rows), self._tensor.shape[1]), self._tensor.type, rows.reshape(-1))
+        return dequantize(stored).to(self._dtype)
+
+
+class DenseEmbedding:
+    """Kept as numbers, wherever the matrix lies."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        """`matrix`: [vocabulary, hidden]."""
+        self._matrix = matrix
+
+    def __call__(self, layout: StepLayout) -> Tensor:
+        """[tokens, hidden]"""
+        return self._matrix[layout.token_ids]

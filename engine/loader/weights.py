@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from engine.errors import ModelLoadError
@@ -45,10 +44,6 @@ class Weights:
     def read(self, name: str, *shape: int) -> Tensor:
         """The tensor as float32, of its shape."""
         return dequantize(self.take(name, *shape))
-
-    def read_rows(self, names: list[str], rows: list[int], columns: int) -> Tensor:
-        """Several matrices of so many `rows` each, one below the other: float32 [sum of rows, columns]."""
-        return torch.cat([self.read(name, count, columns) for name, count in zip(names, rows, strict=True)])
 
     def _stored(self, name: str) -> GGUFTensor:
         tensor = self._file.tensors.get(name)

@@ -1,7 +1,15 @@
-"""The models by the architecture that a GGUF file names."""
+"""The models by the architecture that a GGUF file names: how each describes the weights in its file."""
 
 from __future__ import annotations
 
-from engine.models.llama import Llama, Qwen2
+from collections.abc import Callable
+from functools import partial
 
-MODELS: dict[str, type[Llama]] = {"llama": Llama, "qwen2": Qwen2}
+from engine.loader.weights import Weights
+from engine.models.config import LlamaConfig
+from engine.models.llama_weights import LlamaWeights, describe
+
+MODELS: dict[str, Callable[[LlamaConfig, Weights], LlamaWeights]] = {
+    "llama": partial(describe, rotates_pairs=True),  # also SmolLM2, Mistral, TinyLlama
+    "qwen2": partial(describe, rotates_pairs=False),  # which adds biases to Q, K and V
+}

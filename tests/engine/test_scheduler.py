@@ -7,14 +7,14 @@ import torch
 
 from engine.detokenizer import StopChecker, StreamDecoder
 from engine.errors import QueueFull
-from engine.kv_cache import BLOCK, KVCache
+from engine.kv_cache import BLOCK, TensorKVCache
 from engine.sampling_params import SamplingParams
 from engine.scheduler import Scheduler
 from engine.sequence import Sequence
 
 
 def scheduler(*, blocks: int = 64, batch: int = 2, queue: int = 100, budget: int = 64) -> Scheduler:
-    return Scheduler(KVCache(1, 1, 4, blocks, torch.float32, torch.device("cpu")), batch, queue, budget)
+    return Scheduler(TensorKVCache(1, 1, 4, blocks, torch.float32, torch.device("cpu")), batch, queue, budget)
 
 
 def sequence(name: str, size: int = 4, *, key: str = "", priority: int = 0) -> Sequence:
@@ -114,17 +114,9 @@ def test_who_came_last_gives_way_when_the_cache_is_full() -> None:
 
 
 def test_blocks_come_back_and_the_lowest_is_taken_first() -> None:
-    cache = KVCache(1, 1, 4, 3, torch.float32, torch.device("cpu"))
+    cache = TensorKVCache(1, 1, 4, 3, torch.float32, torch.device("cpu"))
     assert [cache.allocate() for _ in range(3)] == [0, 1, 2]
     cache.free(1)
     cache.free(0)
     assert cache.free_blocks == 2
     assert cache.allocate() == 0
-
-
-def test_a_block_forgets_what_was_in_it() -> None:
-    cache = KVCache(1, 1, 4, 1, torch.float32, torch.device("cpu"))
-    block = cache.allocate()
-    cache.values.fill_(torch.nan)
-    cache.free(block)
-    assert not cache.values[:, cache.allocate()].isnan().any()
