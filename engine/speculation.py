@@ -18,8 +18,8 @@ MAX_GUESSES = 8
 _SIZES = (3, 2)  # so many tokens at the end of a text are looked up: the first size that is found counts
 _LONGEST = 8  # a match of this length or more
 # How likely the token after a match is right, by the length of the match, before anything is known of a text.
-_PRIORS = {2: 0.15, 3: 0.4, 4: 0.5, 5: 0.6, 6: 0.7, 7: 0.75, _LONGEST: 0.9}
-_PRIOR_WEIGHT = 3  # how many tokens a prior is worth
+_PRIORS = {2: 0.25, 3: 0.5, 4: 0.6, 5: 0.7, 6: 0.8, 7: 0.85, _LONGEST: 0.9}
+_PRIOR_WEIGHT = 4
 _MEMORY = 20  # how many of the last tokens an estimate rests on
 _HOPELESS = 0.05
 _WORTH_IT = 0.97  # what guesses must bring the price of a token down to: they have their own small costs
