@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -57,6 +58,17 @@ async def serving(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     port = listener.getsockname()[1]
     app = Starlette(routes=[chat_socket(hub, OriginPolicy("127.0.0.1", port))])
+    async with listening(app, listener, ping_s):
+        try:
+            yield hub, f"ws://127.0.0.1:{port}/ws"
+        finally:
+            await hub.close()
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, listener: socket.socket | None = None, ping_s: float = 20.0) -> AsyncGenerator[str]:
+    """`app`, without its lifespan, behind a socket. Gives its address."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
         ws=ChatSocketProtocol,
@@ -71,9 +83,8 @@ async def serving(
     task = asyncio.create_task(server.serve([listener]))
     await server.listening.wait()
     try:
-        yield hub, f"ws://127.0.0.1:{port}/ws"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        await hub.close()
         server.should_exit = True
         await task
 
