@@ -59,15 +59,17 @@ INLINE Ints splat_int(int32_t value) {
 
 INLINE Floats load(const float *from) {
     Floats result;
-    memcpy(&result, from, sizeof result);
+    EACH_PART memcpy(&result.part[p], from + p * LANES, sizeof result.part[p]);
     return result;
 }
 
-INLINE void store(float *to, Floats value) { memcpy(to, &value, sizeof value); }
+INLINE void store(float *to, Floats value) {
+    EACH_PART memcpy(to + p * LANES, &value.part[p], sizeof value.part[p]);
+}
 
 INLINE Ints load_ints(const void *from) {
     Ints result;
-    memcpy(&result, from, sizeof result);
+    EACH_PART memcpy(&result.part[p], (const char *)from + p * sizeof result.part[p], sizeof result.part[p]);
     return result;
 }
 
