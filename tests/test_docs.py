@@ -13,18 +13,25 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import BaseModel
 
+from backends import base
 from config import Settings
 from server import protocol
+from server.openai.completions import Completion, CompletionRequest
+from server.openai.errors import failure_body
+from server.openai.requests import read_request
+from server.statuses import status_of
 from tests.test_app import first_address, switchboard
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 README, SETUP = (ROOT / "README.md").read_text(), (ROOT / "SETUP.md").read_text()
+OPENAI = (ROOT / "docs" / "openai.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
 
 def blocks(document: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
 
 
 # Links
@@ -115,6 +122,49 @@ def test_the_protocol_names_no_error_that_is_none() -> None:
 def test_the_hello_in_the_protocol_is_one() -> None:
     [hello] = [block for block in blocks(PROTOCOL, "json") if '"system"' in block]
     assert protocol.Hello.model_validate_json(hello).protocol == protocol.PROTOCOL_VERSION
+
+
+# OpenAI's API
+
+
+def openai_fields() -> dict[str, str]:
+    """The defaults in the table of fields, as JSON; empty where there is none."""
+    table = OPENAI.partition("## What you may say")[2].partition("## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? ?\|", table, re.MULTILINE))
+
+
+def test_the_document_has_every_field_of_a_completion_with_its_default() -> None:
+    unsaid = CompletionRequest(prompt="a").model_dump(exclude={"prompt"})
+    said = {name: json.loads(default) if default else None for name, default in openai_fields().items()}
+    assert said == {"prompt": None, **{name: None if value == [] else value for name, value in unsaid.items()}}
+
+
+@pytest.mark.parametrize("kind", [*base.BackendError.__subclasses__()], ids=lambda kind: kind.__name__)
+def test_the_document_has_every_failure_with_its_status(kind: type[base.BackendError]) -> None:
+    error = kind("Sorry.")
+    code = failure_body(error)["error"]["code"]
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", OPENAI, re.MULTILINE)
+    assert any(int(status) == status_of(error) and f"`{code}`" in codes for status, codes in rows), code
+
+
+def test_the_requests_in_the_documents_are_requests() -> None:
+    bodies = re.findall(r"v1/completions -d '(.*?)'$", OPENAI + README, re.MULTILINE)
+    assert len(bodies) == 3
+    for body in bodies:
+        read_request(CompletionRequest, body.encode())
+
+
+def test_the_answer_in_the_document_is_one() -> None:
+    [answer] = blocks(OPENAI, "json")
+    Completion.model_validate_json(answer, strict=True, extra="forbid")
+
+
+def test_the_official_client_in_the_document_works() -> None:
+    [client] = blocks(OPENAI, "python")
+    with switchboard(BACKENDS="echo") as process:
+        program = client.replace("http://127.0.0.1:8000", first_address(process))
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert result.stdout == "The capital of France is"
 
 
 # Examples
