@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "linear.h"
 #include "quantize.h"
+#include "sampling.h"
 
 #define NAME_OF(isa) #isa
 #define NAMED(isa) NAME_OF(isa)
@@ -14,5 +15,5 @@
 extern "C" const Kernels TABLE_OF(ISA);
 const Kernels TABLE_OF(ISA) = {
     NAMED(ISA),      HAS_HALF,    ISA::quantize,         ISA::multiply, ISA::rotate_and_keep,
-    ISA::attend,     ISA::attention_scratch,
+    ISA::attend,     ISA::attention_scratch, ISA::column_maxima, ISA::weigh,
 };

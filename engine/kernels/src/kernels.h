@@ -85,4 +85,7 @@ struct Kernels {
                             const float *sines);
     void (*attend)(const struct AttentionTask *task);
     int32_t (*attention_scratch)(int head_dim);
+    // The two passes of sampling over a row of logits: see sampling.h.
+    int (*column_maxima)(const float *row, int lines, int columns, float *highest);
+    void (*weigh)(const float *row, int size, int columns, float peak, float scale, float *weights, float *sums);
 };
