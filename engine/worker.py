@@ -6,6 +6,7 @@ calls on its own thread. Knows nothing of event loops.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -193,6 +194,9 @@ class EngineWorker:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
         from engine.llm_engine import LLMEngine
 
+        # Modules stay for good. To look through the 200,000 objects of torch's stops every thread for a tenth of a
+        # second, whenever the collector comes to its oldest generation.
+        gc.freeze()
         return LLMEngine.from_gguf(self._path, config=self._config, progress=self._loaded)
 
     def _loaded(self, done: int, total: int) -> None:
