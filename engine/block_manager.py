@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from engine.kv_cache import BLOCK, blocks_for
+from engine.step import BLOCK, blocks_for
 
 Copy = tuple[int, int]  # (from, to): blocks
 

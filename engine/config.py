@@ -16,10 +16,11 @@ class EngineConfig:
     `dtype_path` "reference" computes in float32 on the weights as the file has them; "eager" with PyTorch's kernels on
     8-bit integers where the processor multiplies those quickly (see `layers/integer_linear.py`), else in float32, and
     on a GPU in bfloat16; "fast" with our own compiled kernels on a processor where they are built, else as "eager".
-    `threads` 0 is one a core. `max_tokens_per_step` is how much a step computes at most: it bounds how long running
-    answers wait while a long prompt is read. `context_length` makes the model's own shorter; without it, contexts past
-    16,384 are cut to that. `kv_tokens` is how many tokens all sequences together may keep; what does not fit is
-    computed again later. `tokenizer_path` is a `tokenizer.json` whose rules replace those of the model's file.
+    `threads` 0 is one a core. `max_tokens_per_step` is how much a step computes at most, and while answers stream,
+    `max_prefill_while_decoding` is how much of that may be prompt: it bounds how long they pause. `context_length`
+    makes the model's own shorter; without it, contexts past 16,384 are cut to that. `kv_tokens` is how many tokens all
+    sequences together may keep; what does not fit is computed again later. `tokenizer_path` is a `tokenizer.json` whose
+    rules replace those of the model's file.
     """
 
     dtype_path: ComputePath = "fast"
@@ -28,6 +29,7 @@ class EngineConfig:
     max_batch_size: int = 16
     max_queue_size: int = 256
     max_tokens_per_step: int = 256
+    max_prefill_while_decoding: int = 64
     context_length: int | None = None
     kv_tokens: int | None = None
     tokenizer_path: Path | None = None

@@ -6,13 +6,12 @@ Storage only: which block belongs to whom is `block_manager.py`'s. A position of
 
 from __future__ import annotations
 
-import heapq
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-BLOCK = 16  # positions a block
+from engine.step import BLOCK
 
 
 class KVCache(Protocol):
@@ -39,7 +38,6 @@ class TensorKVCache:
         self._keys = torch.empty(shape, dtype=dtype, device=device)
         self._values = torch.empty(shape, dtype=dtype, device=device)
         self.blocks = blocks
-        self._free = list(range(blocks))
 
     @property
     def nbytes(self) -> int:
@@ -68,23 +66,7 @@ class TensorKVCache:
             self._values[layer].index_select(1, blocks).flatten(1, 2),
         )
 
-    @property
-    def free_blocks(self) -> int:
-        return len(self._free)
-
-    def allocate(self) -> int:
-        """A free block, the lowest there is."""
-        return heapq.heappop(self._free)
-
-    def free(self, block: int) -> None:
-        heapq.heappush(self._free, block)
-
 
 def bytes_per_token(layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:
     """The memory that one position takes in all layers."""
     return 2 * layers * kv_heads * head_dim * dtype.itemsize
-
-
-def blocks_for(tokens: int) -> int:
-    """The blocks that hold `tokens` positions."""
-    return -(-tokens // BLOCK)

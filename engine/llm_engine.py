@@ -9,34 +9,37 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
+from itertools import islice
 from pathlib import Path
 
+from engine.block_manager import BlockManager
 from engine.config import EngineConfig
 from engine.detokenizer import StopChecker
 from engine.errors import PromptTooLong
-from engine.kv_cache import BLOCK
 from engine.loading import LoadedModel, load_model
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
 from engine.sampler import Pick, sample
 from engine.sampling_params import SamplingParams
-from engine.scheduler import Chunk, Scheduler
-from engine.sequence import Sequence
+from engine.scheduler import Chunk, Proposer, Scheduler
+from engine.sequence import Sequence, sibling_seed
+from engine.step_meter import StepMeter
+
+MOST_ANSWERS = 128  # to one request
 
 
 class LLMEngine:
     """Runs requests on one model, several at a time."""
 
-    def __init__(self, loaded: LoadedModel, config: EngineConfig) -> None:
+    def __init__(self, loaded: LoadedModel, config: EngineConfig, proposer: Proposer | None = None) -> None:
+        """`proposer` guesses tokens ahead, which spares steps and changes no answer."""
         self.tokenizer = loaded.tokenizer
         self.context_length = loaded.context_length
-        self._cache = loaded.cache
         self._runner = ModelRunner(loaded.model, loaded.cache)
-        self._scheduler = Scheduler(
-            loaded.cache, config.max_batch_size, config.max_queue_size, config.max_tokens_per_step
-        )
-        self._sequences: dict[str, Sequence] = {}
-        self._tokens_generated = self._tokens_computed = self._finished = 0
+        self._scheduler = Scheduler(BlockManager(loaded.cache.blocks), config, proposer)
+        self._unfinished: dict[str, list[Sequence]] = {}
+        self._meter = StepMeter()
+        self._generated = self._computed = self._proposed = self._accepted = self._finished = 0
 
     @classmethod
     def from_gguf(
@@ -54,78 +57,113 @@ class LLMEngine:
         token_ids: SequenceOf[int],
         params: SamplingParams,
         *,
+        n: int = 1,
         fairness_key: str = "",
         priority: int = 0,
     ) -> int:
-        """Queue a prompt; `step` answers it. Returns the seed, which is drawn here if `params` has none.
+        """Queue a prompt; `step` answers it, `n` times. Returns the seed, which is drawn here if `params` has none.
 
+        The prompt is read once for all answers. The first has the seed itself, the others seeds that follow from it.
         Raises PromptTooLong, QueueFull, and ValueError for what no request may be.
         """
-        self._check(request_id, token_ids, params)
+        self._check(request_id, token_ids, params, n)
         seed = secrets.randbits(63) if params.seed is None else params.seed
-        sequence = Sequence(
-            request_id,
-            tokens=list(token_ids),
-            prompt_tokens=len(token_ids),
-            length_limit=min(len(token_ids) + params.max_tokens, self.context_length),
-            params=params,
-            seed=seed,
-            decoder=self.tokenizer.decoder(),
-            stop=StopChecker(params.stop),
-            fairness_key=fairness_key,
-            priority=priority,
-        )
-        self._scheduler.add(sequence)
-        self._sequences[request_id] = sequence
+
+        def answer(index: int, source: Sequence | None) -> Sequence:
+            return Sequence(
+                request_id,
+                tokens=list(token_ids),
+                prompt_tokens=len(token_ids),
+                length_limit=min(len(token_ids) + params.max_tokens, self.context_length),
+                params=params,
+                seed=sibling_seed(seed, index),
+                decoder=self.tokenizer.decoder(),
+                stop=StopChecker(params.stop),
+                fairness_key=fairness_key,
+                priority=priority,
+                index=index,
+                source=source,
+            )
+
+        first = answer(0, None)
+        first.forks = [answer(index, first) for index in range(1, n)]
+        self._scheduler.add(first)
+        self._unfinished[request_id] = [first, *first.forks]
         return seed
 
     def abort(self, request_id: str) -> None:
         """Forget a request at once, and free what it holds. One that is not there is no error."""
-        sequence = self._sequences.pop(request_id, None)
-        if sequence is not None:
+        for sequence in self._unfinished.pop(request_id, ()):
             self._scheduler.remove(sequence)
 
     def has_work(self) -> bool:
-        return bool(self._sequences)
+        return bool(self._unfinished)
 
     def step(self) -> list[StepOutput]:
         """Compute as much as one step may, and say what came of it."""
+        meter = self._meter
+        meter.begin()
         chunks = self._scheduler.schedule()
         if not chunks:
             return []
-        complete = [chunk.sequence for chunk in chunks if chunk.completes]
+        meter.done("schedule")
         logits = self._runner.run(chunks)
-        picks = [Pick(sequence.params, sequence.seed, len(sequence.tokens)) for sequence in complete]
-        tokens = dict(zip(complete, sample(logits, picks), strict=True))
-        return [self._postprocess(chunk, tokens.get(chunk.sequence)) for chunk in chunks]
+        meter.done("model")
+        tokens = sample(logits, _picks(chunks))
+        meter.done("sample")
+        outputs = self._postprocess(chunks, tokens)
+        meter.done("postprocess")
+        meter.count(sum(len(output.new_token_ids) for output in outputs))
+        return outputs
+
+    def replace_model(self, loaded: LoadedModel) -> None:
+        """Go on with another form of the same model, between two steps. What runs is computed again there."""
+        assert loaded.context_length >= self.context_length, "a running answer may not fit"
+        self._runner = ModelRunner(loaded.model, loaded.cache)
+        self._scheduler.restart(BlockManager(loaded.cache.blocks))
 
     def request_ids(self) -> list[str]:
         """The requests that run or wait."""
-        return list(self._sequences)
+        return list(self._unfinished)
 
     def queue_places(self) -> dict[str, int]:
         """Those who wait, by request id, and when their turn comes: 1 is next."""
-        return {sequence.request_id: place for place, sequence in enumerate(self._scheduler.queue_order(), start=1)}
+        waiting = (sequence for sequence in self._scheduler.queue_order() if sequence.index == 0)
+        return {sequence.request_id: place for place, sequence in enumerate(waiting, start=1)}
 
     def stats(self) -> EngineStats:
+        blocks = self._scheduler.blocks
+        counts = blocks.counts
         return EngineStats(
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting),
-            kv_tokens_used=(self._cache.blocks - self._cache.free_blocks) * BLOCK,
-            kv_tokens_total=self._cache.blocks * BLOCK,
-            tokens_generated=self._tokens_generated,
-            tokens_computed=self._tokens_computed,
-            preemptions=self._scheduler.preemptions,
+            blocks_used=blocks.used,
+            blocks_cached=blocks.cached,
+            blocks_free=blocks.free - blocks.cached,
+            prefix_query_tokens=counts.queried,
+            prefix_hit_tokens=counts.hit,
+            tokens_computed=self._computed,
+            tokens_generated=self._generated,
+            drafts_proposed=self._proposed,
+            drafts_accepted=self._accepted,
             requests_finished=self._finished,
+            preemptions=self._scheduler.preemptions,
+            evictions=counts.evictions,
+            copies=counts.copies,
+            forks=counts.forks,
+            tokens_per_second=self._meter.tokens_per_second,
+            step_ms=self._meter.milliseconds,
         )
 
-    def _check(self, request_id: str, token_ids: SequenceOf[int], params: SamplingParams) -> None:
-        if request_id in self._sequences:
+    def _check(self, request_id: str, token_ids: SequenceOf[int], params: SamplingParams, n: int) -> None:
+        if request_id in self._unfinished:
             raise ValueError(f"The request {request_id} is running already.")
         if not token_ids:
             raise ValueError("Prompt cannot be empty.")
         if params.max_tokens < 1:
             raise ValueError("max_tokens must be at least 1.")
+        if not 1 <= n <= MOST_ANSWERS:
+            raise ValueError(f"A request can have 1 to {MOST_ANSWERS} answers.")
         if not (min(token_ids) >= 0 and max(token_ids) < self.tokenizer.vocab_size):
             raise ValueError("The prompt holds a token id that the model does not have.")
         if len(token_ids) >= self.context_length:
@@ -134,22 +172,51 @@ class LLMEngine:
                 " the answer included. Shorten it."
             )
 
-    def _postprocess(self, chunk: Chunk, token: int | None) -> StepOutput:
+    def _postprocess(self, chunks: list[Chunk], tokens: list[int]) -> list[StepOutput]:
+        rows = iter(tokens)
+        return [self._take(chunk, list(islice(rows, chunk.wanted))) for chunk in chunks]
+
+    def _take(self, chunk: Chunk, sampled: list[int]) -> StepOutput:
+        """Let a sequence have what was computed and sampled for it."""
         sequence = chunk.sequence
-        prefilled = min(sequence.computed, sequence.prompt_tokens)
-        self._tokens_computed += chunk.count
-        if token is None:
-            return StepOutput(sequence.request_id, prefilled=prefilled, prompt_tokens=sequence.prompt_tokens)
-        text = sequence.append(token, self.tokenizer.eos_ids.__contains__)
-        self._tokens_generated += 1
-        if sequence.finish_reason is not None:
-            self.abort(sequence.request_id)
-            self._finished += 1
-        return StepOutput(
+        new, text = sequence.accept(sampled, chunk.drafts, self.tokenizer.eos_ids.__contains__)
+        accepted = max(0, len(new) - 1)
+        self._scheduler.commit(chunk, accepted)
+        self._count(chunk, new, accepted)
+        output = StepOutput(
             sequence.request_id,
-            new_token_ids=(token,),
+            sequence.index,
+            new_token_ids=new,
             text=text,
             finish_reason=sequence.finish_reason,
-            prefilled=prefilled,
+            prefilled=min(sequence.computed, sequence.prompt_tokens),
             prompt_tokens=sequence.prompt_tokens,
+            cached=sequence.cached or 0,
         )
+        if sequence.finish_reason is not None:
+            self._finish(sequence)
+        return output
+
+    def _count(self, chunk: Chunk, new: tuple[int, ...], accepted: int) -> None:
+        self._computed += chunk.count + len(chunk.drafts)
+        self._generated += len(new)
+        self._proposed += len(chunk.drafts)
+        self._accepted += accepted
+
+    def _finish(self, sequence: Sequence) -> None:
+        self._scheduler.remove(sequence)
+        answers = self._unfinished[sequence.request_id]
+        answers.remove(sequence)
+        if not answers:
+            del self._unfinished[sequence.request_id]
+            self._finished += 1
+
+
+def _picks(chunks: list[Chunk]) -> list[Pick]:
+    """What is sampled from each row of the step's logits."""
+    return [
+        Pick(sequence.params, sequence.seed, len(sequence.tokens) + ahead)
+        for chunk in chunks
+        for sequence in (chunk.sequence,)
+        for ahead in range(chunk.wanted)
+    ]

@@ -10,7 +10,7 @@ import torch
 from engine.config import EngineConfig
 from engine.device import GIB, choose_device, free_memory, use_threads
 from engine.errors import ModelLoadError
-from engine.kv_cache import BLOCK, TensorKVCache, blocks_for, bytes_per_token
+from engine.kv_cache import TensorKVCache, bytes_per_token
 from engine.layers.integer_linear import IntegerLinear, multiplies_integers_fast
 from engine.layers.linear import TiledLinear
 from engine.loader.gguf import GGUFFile
@@ -19,6 +19,7 @@ from engine.models import MODELS
 from engine.models.base import Model
 from engine.models.config import LlamaConfig
 from engine.models.llama import Llama, Numerics
+from engine.step import BLOCK, blocks_for
 from engine.tokenizer import Tokenizer
 
 _KV_TOKENS = 16_384  # all sequences together, and so the longest context, unless the configuration says otherwise

@@ -20,18 +20,23 @@ class ModelRunner:
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> Tensor:
-        """Compute the chunks. Returns the last logits of those that complete, float32 [such chunks, vocabulary]."""
-        logits = self._model.forward(self._lay_out(chunks), self._cache)
-        for chunk in chunks:
-            chunk.sequence.computed += chunk.count
-        return logits
+        """Compute the chunks, after the copies that they ask for.
 
-    def _lay_out(self, chunks: list[Chunk]) -> StepInput:
-        step = StepInput([], [], [])
+        Returns the logits that are sampled from, float32 [rows, vocabulary]: `wanted` rows for each chunk.
+        """
         for chunk in chunks:
-            sequence, start = chunk.sequence, chunk.sequence.computed
-            step.token_ids.extend(sequence.tokens[start : start + chunk.count])
-            step.spans.append(Span(start, chunk.count, sequence.blocks))
-            if chunk.completes:
-                step.wanted.append(len(step.token_ids) - 1)
-        return step
+            if chunk.copy is not None:
+                self._cache.copy(*chunk.copy)
+        return self._model.forward(lay_out(chunks), self._cache)
+
+
+def lay_out(chunks: list[Chunk]) -> StepInput:
+    """The chunks as rows: the tokens of each, then its drafts."""
+    step = StepInput([], [], [])
+    for chunk in chunks:
+        sequence, start = chunk.sequence, chunk.sequence.computed
+        step.token_ids.extend(sequence.tokens[start : start + chunk.count])
+        step.token_ids.extend(chunk.drafts)
+        step.spans.append(Span(start, chunk.count + len(chunk.drafts), sequence.table.blocks))
+        step.wanted.extend(range(len(step.token_ids) - chunk.wanted, len(step.token_ids)))
+    return step

@@ -1,11 +1,14 @@
-"""One request on its way: its tokens, how many of them are computed, and the text that has come out of it."""
+"""One answer on its way: its tokens, how many of them are computed, and the text that has come out of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal
 
+from engine.block_manager import BlockTable
 from engine.detokenizer import StopChecker, StreamDecoder
 from engine.sampling_params import SamplingParams
 
@@ -16,7 +19,10 @@ FinishReason = Literal["stop", "length"]
 class Sequence:
     """A prompt and what follows it. A token is computed when its keys and values are in the cache.
 
-    `length_limit` is how many tokens there may be in all.
+    `length_limit` is how many tokens there may be in all. `forks` are further answers to the same prompt: they begin
+    when it has been read, on the blocks of their `source`. `cached` says how many of the prompt's tokens did not need
+    to be computed, and is None before the sequence has run. `came` is when its client came to wait for it, by the
+    clock of the queue.
     """
 
     request_id: str
@@ -29,8 +35,13 @@ class Sequence:
     stop: StopChecker
     fairness_key: str = ""
     priority: int = 0
+    index: int = 0
+    source: Sequence | None = None
+    forks: list[Sequence] = field(default_factory=list)
+    came: int = 0
     computed: int = 0
-    blocks: list[int] = field(default_factory=list)
+    cached: int | None = None
+    table: BlockTable = field(default_factory=BlockTable)
     finish_reason: FinishReason | None = None
 
     @property
@@ -42,8 +53,22 @@ class Sequence:
     def generated(self) -> int:
         return len(self.tokens) - self.prompt_tokens
 
-    def append(self, token_id: int, is_end: Callable[[int], bool]) -> str:
-        """Take the sampled token in and return the text that is certain now. Sets `finish_reason` at the end."""
+    def accept(
+        self, sampled: SequenceOf[int], drafts: SequenceOf[int], is_end: Callable[[int], bool]
+    ) -> tuple[tuple[int, ...], str]:
+        """Take in what was sampled after no draft, after one, and so on, as far as `drafts` are right.
+
+        Returns the new tokens and the text that is certain now. Sets `finish_reason` at the end.
+        """
+        count, text = 0, ""
+        for token, draft in zip(sampled, (*drafts, None), strict=False):
+            text += self._append(token, is_end)
+            count += 1
+            if self.finish_reason is not None or token != draft:
+                break
+        return tuple(sampled[:count]), text
+
+    def _append(self, token_id: int, is_end: Callable[[int], bool]) -> str:
         if is_end(token_id) and not self.params.ignore_eos:
             self.finish_reason = "stop"
             return self._last_text()
@@ -62,3 +87,9 @@ class Sequence:
         if stopped:
             self.finish_reason = "stop"
         return text if stopped else text + self.stop.flush()
+
+
+def sibling_seed(seed: int, index: int) -> int:
+    """The seed of the answer number `index` to one prompt; the first has the seed itself."""
+    digest = blake2b(f"{seed}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1 if index else seed

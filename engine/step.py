@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+BLOCK = 16  # positions a cache block
+
 
 @dataclass(slots=True, frozen=True)
 class Span:
@@ -32,3 +34,8 @@ class StepInput:
     token_ids: list[int]
     spans: list[Span]
     wanted: list[int]
+
+
+def blocks_for(positions: int) -> int:
+    """The blocks that hold so many positions."""
+    return -(-positions // BLOCK)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from backends.base import Stats
 from engine.output import EngineStats
 
-BLOCK = 16
-
 
 def as_stats(model: str, slots: int, stats: EngineStats) -> Stats:
     """The numbers of the engine that runs `model` and as many as `slots` answers at once."""
@@ -15,11 +13,15 @@ def as_stats(model: str, slots: int, stats: EngineStats) -> Stats:
         running=stats.running,
         waiting=stats.waiting,
         slots=slots,
-        blocks_used=stats.kv_tokens_used // BLOCK,
-        blocks_cached=0,
-        blocks_free=(stats.kv_tokens_total - stats.kv_tokens_used) // BLOCK,
-        prompt_tokens=stats.tokens_computed,
+        blocks_used=stats.blocks_used,
+        blocks_cached=stats.blocks_cached,
+        blocks_free=stats.blocks_free,
+        prompt_tokens=stats.prefix_query_tokens,
+        cached_tokens=stats.prefix_hit_tokens,
         completion_tokens=stats.tokens_generated,
         requests_finished=stats.requests_finished,
         preemptions=stats.preemptions,
+        evictions=stats.evictions,
+        tokens_per_second=stats.tokens_per_second,
+        step_ms=stats.step_ms,
     )

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engine.kv_cache import BLOCK, TensorKVCache
-from engine.step import Span
+from engine.kv_cache import TensorKVCache
+from engine.step import BLOCK, Span
 
 QUERIES = 2
 KEYS = 64

@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.kv_cache import BLOCK
 from engine.layers.attention import AttentionPlan, index_spans, plan
-from engine.step import Span, StepInput
+from engine.step import BLOCK, Span, StepInput
 
 Indices = NDArray[np.int64]
 

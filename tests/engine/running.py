@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from torch import Tensor
 
@@ -18,7 +19,7 @@ GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 
 @dataclass(slots=True)
 class Result:
-    """All that came out for one request. `logits` are the rows its tokens were picked from."""
+    """All that came out for one answer. `logits` are the rows its tokens were picked from."""
 
     tokens: list[int] = field(default_factory=list)
     text: str = ""
@@ -28,11 +29,11 @@ class Result:
 
 
 def run(engine: LLMEngine, results: dict[str, Result] | None = None, *, steps: int | None = None) -> dict[str, Result]:
-    """Step until there is no work, or `steps` times."""
+    """Step until there is no work, or `steps` times. Further answers to a request are named `name.1`, `name.2` ..."""
     results = {} if results is None else results
     while engine.has_work() and steps != 0:
         for output in engine.step():
-            result = results.setdefault(output.request_id, Result())
+            result = results.setdefault(_name(output.request_id, output.index), Result())
             result.outputs.append(output)
             result.tokens += output.new_token_ids
             result.text += output.text
@@ -50,18 +51,30 @@ def ask(engine: LLMEngine, prompt: list[int], params: SamplingParams = GREEDY) -
 @contextmanager
 def watched_logits(engine: LLMEngine, results: dict[str, Result]) -> Iterator[None]:
     """Meanwhile, each row of logits that a token is picked from is kept in `results`."""
-    runner = engine._runner
-    original = runner.run
+    rows: dict[str, list[Tensor]] = {}
+    run_model, step = engine._runner.run, engine.step
 
     def watching(chunks: list[Chunk]) -> Tensor:
-        complete = [chunk.sequence.request_id for chunk in chunks if chunk.completes]
-        logits = original(chunks)
-        for request_id, row in zip(complete, logits, strict=True):
-            results.setdefault(request_id, Result()).logits.append(row.clone())
+        logits = run_model(chunks)
+        places = iter(logits)
+        for chunk in chunks:
+            rows[_name(chunk.sequence.request_id, chunk.sequence.index)] = list(islice(places, chunk.wanted))
         return logits
 
-    runner.run = watching
+    def stepping() -> list[StepOutput]:
+        outputs = step()
+        for output in outputs:
+            name = _name(output.request_id, output.index)
+            picked = rows[name][: len(output.new_token_ids)]
+            results.setdefault(name, Result()).logits.extend(row.clone() for row in picked)
+        return outputs
+
+    engine._runner.run, engine.step = watching, stepping
     try:
         yield
     finally:
-        runner.run = original
+        engine._runner.run, engine.step = run_model, step
+
+
+def _name(request_id: str, index: int) -> str:
+    return f"{request_id}.{index}" if index else request_id

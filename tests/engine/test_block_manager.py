@@ -5,7 +5,7 @@ from __future__ import annotations
 import timeit
 
 from engine.block_manager import BlockManager, BlockTable
-from engine.kv_cache import BLOCK
+from engine.step import BLOCK
 
 TEXT = list(range(10 * BLOCK))
 

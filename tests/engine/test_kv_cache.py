@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-from engine.kv_cache import BLOCK, TensorKVCache
+from engine.kv_cache import TensorKVCache
 from engine.llm_engine import LLMEngine
+from engine.step import BLOCK
 from tests.engine.running import GREEDY, ask
 
 LAYERS, KV_HEADS, HEAD_DIM, BLOCKS = 2, 3, 8, 5
@@ -47,7 +48,7 @@ def test_what_a_broken_answer_left_in_the_cache_does_not_reach_the_next(make_eng
     prompts = [[9] * 5, list(range(70)), list(range(64))]
     clean = [ask(make_engine(), prompt, GREEDY).tokens for prompt in prompts]
     engine = make_engine()
-    cache = engine._cache
+    cache = engine._runner._cache
     with torch.inference_mode():
         for store in (cache._keys, cache._values):
             store.fill_(torch.nan)

@@ -10,6 +10,7 @@ import pytest
 from engine.errors import PromptTooLong, QueueFull
 from engine.llm_engine import LLMEngine
 from engine.sampling_params import SamplingParams
+from engine.step import blocks_for
 from tests.engine.running import GREEDY, ask, run
 from tests.tiny_model import CONTEXT, END
 
@@ -127,9 +128,9 @@ def test_abort_frees_the_slot_and_the_cache_at_once(make_engine: Callable[..., L
     engine.add_request("first", [9] * 300, replace(GREEDY, max_tokens=500))
     engine.add_request("second", PROMPT, GREEDY)
     run(engine, steps=5)
-    assert engine.stats().kv_tokens_used == 304
+    assert engine.stats().blocks_used == blocks_for(304)
     engine.abort("first")
-    assert engine.stats().kv_tokens_used == 0
+    assert engine.stats().blocks_used == 0
     assert [output.request_id for output in engine.step()] == ["second"]
 
 
@@ -146,7 +147,7 @@ def test_aborting_who_waits_or_is_not_there_is_no_error(make_engine: Callable[..
 def test_a_finished_engine_holds_nothing(engine: LLMEngine) -> None:
     ask(engine, PROMPT)
     stats = engine.stats()
-    assert (stats.running, stats.waiting, stats.kv_tokens_used) == (0, 0, 0)
+    assert (stats.running, stats.waiting, stats.blocks_used) == (0, 0, 0)
     assert (stats.tokens_generated, stats.requests_finished) == (24, 1)
     assert stats.tokens_computed == len(PROMPT) + 23
     assert not engine.has_work()

@@ -71,8 +71,8 @@ def test_what_was_preempted_and_computed_again_has_the_same_bits(
     make_engine: Callable[..., LLMEngine], path: str
 ) -> None:
     """Room for 1,024 tokens and three sequences that come to need more."""
-    asked = prompts([330, 330, 330], 256)
-    params = replace(SAMPLED, max_tokens=30)
+    asked = prompts([300, 300, 300], 256)
+    params = replace(SAMPLED, max_tokens=60)
     crowded = make_engine(dtype_path=path, kv_tokens=1024)
     results: dict[str, Result] = {}
     with watched_logits(crowded, results):
