@@ -1,4 +1,4 @@
-"""Finds in one row of logits the few tokens that matter, without sorting the vocabulary.
+"""Finds in rows of logits the few tokens that matter, without sorting the vocabulary.
 
 A row is seen as a grid of 64 lines, the last one filled up, and columns are reduced first: that goes over the row at
 the speed of memory. Knows nothing of parameters and random numbers.
@@ -6,58 +6,93 @@ the speed of memory. Knows nothing of parameters and random numbers.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-Row = NDArray[np.float32]
+Values = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
-_LINES = 64
+LINES = 64
 
 
-def likeliest(row: Row, count: int) -> Ids:
-    """The `count` likeliest tokens in order; of equals the lower id first."""
-    ids = np.flatnonzero(row >= _reached_by(row, count)) if count < len(row) else np.arange(len(row))
-    return ids[np.argsort(-row[ids], kind="stable")[:count]]
+class Row(Protocol):
+    """The logits of one token to pick. `best` is the likeliest token, of equals the lowest, and `peak` its logit."""
+
+    size: int
+    best: int
+    peak: float
+
+    def likeliest(self, count: int) -> tuple[Ids, Values]:
+        """The `count` likeliest tokens in order, of equals the lower id first, and their logits."""
+        ...
+
+    def reaching(self, threshold: float) -> tuple[Ids, Values]:
+        """All tokens with such a logit or a higher one, in the order of their ids, and their logits."""
+        ...
+
+    def total(self, scale: float) -> float:
+        """The sum of e^((logit - peak) * scale) over all tokens."""
+        ...
+
+    def draw(self, scale: float, u: float) -> int:
+        """Inverse sampling of `u` in [0, 1) from all tokens with these weights, column after column."""
+        ...
 
 
-def _reached_by(row: Row, count: int) -> np.float32:
-    """A value that at least `count` tokens reach, and seldom many more.
+class HostRow:
+    """A row in the processor's memory."""
 
-    Where `count` columns have a token that reaches it, `count` tokens do.
-    """
-    columns = len(row) // _LINES
-    if 2 * count <= columns:
-        row = row[: _LINES * columns].reshape(_LINES, columns).max(axis=0)
-    place = len(row) - count
-    return np.float32(np.partition(row, place)[place])
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self.size = len(values)
+        self.best = int(values.argmax())  # a value that is not a number counts as the highest
+        self.peak = float(values[self.best])
 
+    def likeliest(self, count: int) -> tuple[Ids, Values]:
+        ids = np.flatnonzero(self._values >= self._reached_by(count)) if count < self.size else np.arange(self.size)
+        values = self._values[ids]
+        order = np.argsort(-values, kind="stable")[:count]
+        return ids[order], values[order]
 
-class Weights:
-    """Every token's probability in float32, up to a common factor. `scale` is one over the temperature."""
+    def reaching(self, threshold: float) -> tuple[Ids, Values]:
+        ids = np.flatnonzero(self._values >= threshold)
+        return ids, self._values[ids]
 
-    def __init__(self, row: Row, peak: float, scale: float) -> None:
-        columns = -(-len(row) // _LINES)
-        grid = np.zeros(_LINES * columns, dtype=np.float32)
-        weights = grid[: len(row)]
-        np.subtract(row, np.float32(peak), out=weights)
+    def total(self, scale: float) -> float:
+        return float(self._weigh(scale).sum(axis=0).sum(dtype=np.float64))
+
+    def draw(self, scale: float, u: float) -> int:
+        weights = self._weigh(scale)
+        reached: Floats = np.cumsum(weights.sum(axis=0), dtype=np.float64)
+        column = inverse(reached, u)
+        before = float(reached[column - 1]) if column else 0.0
+        inside = (u * float(reached[-1]) - before) / (float(reached[column]) - before)
+        line = inverse(np.cumsum(weights[:, column], dtype=np.float64), inside)
+        return line * (weights.size // LINES) + column
+
+    def _reached_by(self, count: int) -> np.float32:
+        """A value that at least `count` tokens reach, and seldom many more.
+
+        Where `count` columns have a token that reaches it, `count` tokens do.
+        """
+        values, columns = self._values, self.size // LINES
+        if 2 * count <= columns:
+            values = values[: LINES * columns].reshape(LINES, columns).max(axis=0)
+        place = len(values) - count
+        return np.float32(np.partition(values, place)[place])
+
+    def _weigh(self, scale: float) -> Values:
+        """Every token's weight, [LINES, columns]."""
+        columns = -(-self.size // LINES)
+        grid = np.zeros(LINES * columns, dtype=np.float32)
+        weights = grid[: self.size]
+        np.subtract(self._values, np.float32(self.peak), out=weights)
         np.multiply(weights, np.float32(scale), out=weights)
         np.exp(weights, out=weights)
-        self._grid = grid.reshape(_LINES, columns)
-        self._reached: Floats = np.cumsum(self._grid.sum(axis=0), dtype=np.float64)  # by the columns so far
-
-    @property
-    def total(self) -> float:
-        return float(self._reached[-1])
-
-    def draw(self, u: float) -> int:
-        """Inverse sampling with `u` in [0, 1), column after column."""
-        column = inverse(self._reached, u)
-        before = float(self._reached[column - 1]) if column else 0.0
-        inside = (u * self.total - before) / (float(self._reached[column]) - before)
-        line = inverse(np.cumsum(self._grid[:, column], dtype=np.float64), inside)
-        return line * self._grid.shape[1] + column
+        return grid.reshape(LINES, columns)
 
 
 def inverse(reached: Floats, u: float) -> int:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from engine.candidates import Floats, Ids, Row, Weights, inverse, likeliest
+from engine.candidates import Floats, HostRow, Ids, Row, Values, inverse
+from engine.device_candidates import Wish, fetch_rows
 from engine.errors import EngineError
 from engine.sampling_params import SamplingParams
 
@@ -40,7 +41,17 @@ def sample(logits: Tensor, picks: SequenceOf[Pick]) -> list[int]:
 
     Raises EngineError for logits that are not numbers.
     """
-    rows: Row = logits.cpu().numpy()
+    if not picks:
+        return []
+    if logits.device.type == "cuda":
+        return sample_on_device(logits, picks)
+    rows = map(HostRow, logits.cpu().numpy())
+    return [_pick(row, pick) for row, pick in zip(rows, picks, strict=True)]
+
+
+def sample_on_device(logits: Tensor, picks: SequenceOf[Pick]) -> list[int]:
+    """As `sample`, with the work that goes over whole rows done where `logits` lie."""
+    rows = fetch_rows(logits, [_wish(pick, logits.shape[1]) for pick in picks])
     return [_pick(row, pick) for row, pick in zip(rows, picks, strict=True)]
 
 
@@ -66,46 +77,58 @@ def _mix(state: int) -> int:
     return state ^ (state >> 31)
 
 
+def _wish(pick: Pick, vocabulary: int) -> Wish:
+    """What `_pick` will ask of a row."""
+    params = pick.params
+    if params.temperature == 0:
+        return Wish(1, 0.0, 0.0)
+    if 0 < params.top_k < vocabulary:
+        return Wish(params.top_k, 0.0, 0.0)
+    if params.top_p >= 1 and params.min_p > 0:
+        return Wish(_NUCLEUS_GUESSES[1], 0.0, 0.0)
+    count = _NUCLEUS_GUESSES[1] if params.top_p < 1 else 1
+    return Wish(count, scale_of(params), uniform(pick.seed, pick.position))
+
+
 def _pick(row: Row, pick: Pick) -> int:
-    best = int(row.argmax())  # of equals the first; a value that is not a number counts as the largest
-    if not math.isfinite(row[best]):
+    if not math.isfinite(row.peak):
         raise not_numbers()
     if pick.params.temperature == 0:
-        return best
-    return _draw(row, float(row[best]), pick.params, uniform(pick.seed, pick.position))
+        return row.best
+    return _draw(row, pick.params, uniform(pick.seed, pick.position))
 
 
-def _draw(row: Row, peak: float, params: SamplingParams, u: float) -> int:
+def _draw(row: Row, params: SamplingParams, u: float) -> int:
     """Temperature, then top-k, top-p and min-p, each on what the one before left; then inverse sampling."""
     scale = scale_of(params)
-    if 0 < params.top_k < len(row):
-        ids = likeliest(row, params.top_k)
-        weights = _weights(row[ids], peak, scale)
+    if 0 < params.top_k < row.size:
+        ids, values = row.likeliest(params.top_k)
+        weights = _weights(values, row.peak, scale)
         ids, weights = _nucleus(ids, weights, params.top_p * weights.sum())
     elif params.top_p < 1:
-        ids, weights = _nucleus_of_all(row, peak, scale, params.top_p)
+        ids, weights = _nucleus_of_all(row, scale, params.top_p)
     elif params.min_p > 0:  # a hair below where it cuts: what exactly it keeps is decided on the weights
-        ids = np.flatnonzero(row >= peak + (math.log(params.min_p) - 1e-9) / scale)
-        weights = _weights(row[ids], peak, scale)
+        ids, values = row.reaching(row.peak + (math.log(params.min_p) - 1e-9) / scale)
+        weights = _weights(values, row.peak, scale)
     else:
-        return Weights(row, peak, scale).draw(u)
+        return row.draw(scale, u)
     if params.min_p > 0:
         keep = weights >= params.min_p
         ids, weights = ids[keep], weights[keep]
     return int(ids[inverse(np.cumsum(weights), u)])
 
 
-def _weights(values: Row, peak: float, scale: float) -> Floats:
+def _weights(values: Values, peak: float, scale: float) -> Floats:
     """Probabilities in proportion to the likeliest token's, which has 1."""
     weights: Floats = np.exp((values.astype(np.float64) - peak) * scale)
     return weights
 
 
-def _nucleus_of_all(row: Row, peak: float, scale: float, top_p: float) -> tuple[Ids, Floats]:
-    mass = top_p * Weights(row, peak, scale).total
-    for guess in (*_NUCLEUS_GUESSES, len(row)):
-        ids = likeliest(row, min(guess, len(row)))
-        weights = _weights(row[ids], peak, scale)
+def _nucleus_of_all(row: Row, scale: float, top_p: float) -> tuple[Ids, Floats]:
+    mass = top_p * row.total(scale)
+    for guess in (*_NUCLEUS_GUESSES, row.size):
+        ids, values = row.likeliest(min(guess, row.size))
+        weights = _weights(values, row.peak, scale)
         if weights.sum() >= mass:
             break
     return _nucleus(ids, weights, mass)

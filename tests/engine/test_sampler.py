@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.candidates import likeliest
+from engine.candidates import HostRow
 from engine.errors import EngineError
 from engine.sampler import Pick, sample, uniform
 from engine.sampling_params import SamplingParams
@@ -89,7 +89,9 @@ def test_the_likeliest_are_found_as_by_sorting(vocabulary: int, count: int) -> N
     """Many tie: there are only 60 values."""
     row = torch.randint(60, (vocabulary,), generator=torch.Generator().manual_seed(count)).float().numpy()
     expected = np.argsort(-row, kind="stable")[:count]
-    assert likeliest(row, min(count, vocabulary)).tolist() == expected.tolist()
+    ids, values = HostRow(row).likeliest(min(count, vocabulary))
+    assert ids.tolist() == expected.tolist()
+    assert values.tolist() == row[expected].tolist()
 
 
 def test_a_wide_nucleus_is_found_beyond_the_first_guess() -> None:
