@@ -74,15 +74,16 @@ class NativeLibrary:
             ("kernels_name", c_char_p, ()),
             ("kernels_half_scales", c_int, ()),
             ("kernels_use", c_int, (c_char_p,)),
-            ("linear_quantized", c_void_p, (*(c_int,) * 6, *(c_void_p,) * 4)),
-            ("linear_floats", c_void_p, (c_int, c_int, c_void_p, c_void_p)),
-            ("linear_free", None, (c_void_p,)),
+            ("arena_new", c_void_p, ()),
+            ("arena_free", None, (c_void_p,)),
+            ("linear_quantized", c_void_p, (c_void_p, *(c_int,) * 6, *(c_void_p,) * 4)),
+            ("linear_floats", c_void_p, (c_void_p, c_int, c_int, c_void_p, c_void_p)),
             ("linear_row", None, (c_void_p, c_int, c_void_p)),
             ("model_new", c_void_p, (POINTER(_Shape), POINTER(_Weights), c_int)),
             ("model_free", None, (c_void_p,)),
             ("model_run", None, (c_void_p, POINTER(_Step), POINTER(_Cache))),
             ("model_multiply", None, (c_void_p, c_void_p, c_int, c_void_p, c_void_p)),
-            ("cache_block_bytes", c_int64, (c_int, c_int, c_int)),
+            ("cache_block_bytes", c_int64, (c_int, c_int)),
         ):
             function = getattr(self.handle, name)
             function.restype, function.argtypes = result, arguments
@@ -99,12 +100,25 @@ class NativeLibrary:
             raise ValueError(f"This processor cannot run the {kernels} kernels.")
 
 
+class Arena:
+    """The memory of a model's matrices. They lie in it in the order in which they are made."""
+
+    def __init__(self, library: NativeLibrary) -> None:
+        self.library = library
+        self.pointer: int = library.handle.arena_new()
+
+    def __del__(self) -> None:
+        if pointer := getattr(self, "pointer", None):
+            self.library.handle.arena_free(pointer)
+
+
 class Matrix:
     """A packed matrix [rows, columns], perhaps with a bias."""
 
-    def __init__(self, library: NativeLibrary, values: QuantizedRows | Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, arena: Arena, values: QuantizedRows | Tensor, bias: Tensor | None = None) -> None:
         """`values`: quantized, or float32 [rows, columns]; `bias`: float32 [rows]."""
-        self._library = library
+        self._arena = arena
+        self._handle = arena.library.handle
         self.rows: int
         self.columns: int
         self.rows, self.columns = (values.quants if isinstance(values, QuantizedRows) else values).shape
@@ -113,17 +127,15 @@ class Matrix:
             self.pointer = self._pack(values, kept)
         else:
             plain = values.float().contiguous()
-            self.pointer = library.handle.linear_floats(self.rows, self.columns, plain.data_ptr(), _address(kept))
+            self.pointer = self._handle.linear_floats(
+                arena.pointer, self.rows, self.columns, plain.data_ptr(), _address(kept)
+            )
 
     def row(self, index: int) -> Tensor:
         """float32 [columns]"""
         result = torch.empty(self.columns)
-        self._library.handle.linear_row(self.pointer, index, result.data_ptr())
+        self._handle.linear_row(self.pointer, index, result.data_ptr())
         return result
-
-    def __del__(self) -> None:
-        if pointer := getattr(self, "pointer", None):
-            self._library.handle.linear_free(pointer)
 
     def _pack(self, values: QuantizedRows, bias: Tensor | None) -> int:
         scales, mins, offset = values.scales, values.mins, 0
@@ -133,10 +145,11 @@ class Matrix:
         parts = [scales] if offset else [scales, mins]
         halves = [part.half() for part in parts]
         exact = all(torch.equal(half.float(), part) for half, part in zip(halves, parts, strict=True))
-        half = bool(self._library.handle.kernels_half_scales()) and exact
+        half = bool(self._handle.kernels_half_scales()) and exact
         kept = [part.contiguous() for part in (halves if half else parts)]
         quants = values.quants.contiguous()
-        pointer: int = self._library.handle.linear_quantized(
+        pointer: int = self._handle.linear_quantized(
+            self._arena.pointer,
             self.rows,
             self.columns,
             values.bits,
@@ -158,8 +171,8 @@ class NativeKVCache:
         self, library: NativeLibrary, layers: int, kv_heads: int, head_dim: int, blocks: int, kv_type: KVType
     ) -> None:
         kind = _KV_TYPES[kv_type]
-        block_bytes = library.handle.cache_block_bytes(kv_heads, head_dim, kind)
-        self._memory: NDArray[np.uint8] = np.zeros((blocks, layers * block_bytes), np.uint8)
+        block_bytes = library.handle.cache_block_bytes(head_dim, kind)
+        self._memory: NDArray[np.uint8] = np.zeros((layers * kv_heads, blocks, block_bytes), np.uint8)
         self.blocks = blocks
         self.struct = _Cache(layers, blocks, kv_heads, head_dim, kind, block_bytes, self._memory.ctypes.data)
 
@@ -169,7 +182,7 @@ class NativeKVCache:
 
     def copy(self, source: int, target: int) -> None:
         """Copy a block in all layers."""
-        self._memory[target] = self._memory[source]
+        self._memory[:, target] = self._memory[:, source]
 
 
 @dataclass(slots=True, frozen=True, eq=False)

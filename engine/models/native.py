@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import KernelsUnavailable
-from engine.kernels.native import KVType, Matrix, ModelWeights, NativeKVCache, NativeLibrary, NativeModel
+from engine.kernels.native import Arena, KVType, Matrix, ModelWeights, NativeKVCache, NativeLibrary, NativeModel
 from engine.kernels.native import LayerWeights as PackedLayer
 from engine.kv_cache import KVCache
 from engine.models.config import LlamaConfig
@@ -40,6 +40,7 @@ class NativeLlama:
         self.config = config
         self._library = library
         self._kv_type = kv_type
+        self._arena = Arena(library)
         self._model = NativeModel(
             library,
             self._pack(weights),
@@ -83,7 +84,7 @@ class NativeLlama:
 
     def _matrix(self, linear: LinearWeights) -> Matrix:
         quantized = linear.quantized()
-        return Matrix(self._library, linear.dense() if quantized is None else quantized, linear.bias)
+        return Matrix(self._arena, linear.dense() if quantized is None else quantized, linear.bias)
 
 
 def _check(config: LlamaConfig) -> None:

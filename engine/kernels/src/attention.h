@@ -15,72 +15,103 @@ constexpr int CHUNK = 256;
 constexpr int MOST_VECTORS = 64;  // query rows times heads of a task
 constexpr float NOTHING = -__builtin_inff();
 
-INLINE const uint8_t *block_of(const Cache *cache, const Span *span, int layer, int ordinal) {
-    return cache->memory + ((int64_t)span->blocks[ordinal] * cache->layers + layer) * cache->block_bytes;
-}
-
 INLINE int64_t element_bytes(const Cache *cache) {
     return cache->type == FLOAT32 ? 4 : cache->type == BFLOAT16 ? 2 : 1;
 }
 
-INLINE int64_t plane_bytes(const Cache *cache) {
-    return (int64_t)cache->kv_heads * cache->head_dim * BLOCK * element_bytes(cache);
-}
-
-template <int TYPE>
-INLINE Floats load_kept(const uint8_t *from, int64_t index) {
-    if (TYPE == FLOAT32) return load((const float *)from + index);
-    if (TYPE == BFLOAT16) return load_bfloat16((const uint16_t *)from + index);
-    return load_bytes((const int8_t *)from + index);
-}
-
-// The parts of a block that belong to one key head.
-struct HeadBlock {
-    const uint8_t *keys, *values;
-    const float *key_scales, *value_scales;
+struct Pair {
+    Floats first, second;
 };
 
+// Sixteen elements from `column` on of the lines `line` and `line + 1` of a matrix of that width. `line` is even.
+template <int TYPE>
+INLINE Pair load_pair(const uint8_t *from, int line, int width, int column) {
+    Pair result;
+    if (TYPE == BFLOAT16) {
+        Ints both = load_ints((const uint16_t *)from + line * width + 2 * column);
+        EACH_PART {
+            result.first.part[p] = (FloatLanes)((WordLanes)both.part[p] << 16);
+            result.second.part[p] = (FloatLanes)((WordLanes)both.part[p] & 0xffff0000u);
+        }
+    } else if (TYPE == FLOAT32) {
+        result.first = load((const float *)from + line * width + column);
+        result.second = load((const float *)from + (line + 1) * width + column);
+    } else {
+        result.first = load_bytes((const int8_t *)from + line * width + column);
+        result.second = load_bytes((const int8_t *)from + (line + 1) * width + column);
+    }
+    return result;
+}
+
+// Where the element at `line` and `column` of such a matrix lies.
+INLINE int64_t place_of(int type, int line, int width, int column) {
+    return type == BFLOAT16 ? (line & ~1) * width + 2 * column + (line & 1) : line * width + column;
+}
+
+// The parts of a block of a sequence, for one key head of one layer.
+struct HeadBlock {
+    uint8_t *keys, *values;
+    float *key_scales, *value_scales;
+};
+
+INLINE HeadBlock head_block(const Cache *cache, const Span *span, int layer, int kv_head, int ordinal) {
+    int64_t place = (int64_t)(layer * cache->kv_heads + kv_head) * cache->blocks + span->blocks[ordinal];
+    int64_t plane = (int64_t)cache->head_dim * BLOCK * element_bytes(cache);
+    uint8_t *block = cache->memory + place * cache->block_bytes;
+    float *scales = (float *)(block + 2 * plane);
+    return {block, block + plane, scales, scales + BLOCK};
+}
+
 INLINE HeadBlock head_block(const AttentionTask *task, int ordinal) {
-    const Cache *cache = task->cache;
-    const uint8_t *block = block_of(cache, task->span, task->layer, ordinal);
-    int64_t plane = plane_bytes(cache), head = plane / cache->kv_heads * task->kv_head;
-    const float *scales = (const float *)(block + 2 * plane) + task->kv_head * BLOCK;
-    return {block + head, block + plane + head, scales, scales + cache->kv_heads * BLOCK};
+    return head_block(task->cache, task->span, task->layer, task->kv_head, ordinal);
 }
 
-// Scores of M queries against a block of keys. A score is one chain of products, in the order of the dimensions.
-template <int M, int TYPE>
-INLINE void score_block(const float *const *queries, HeadBlock block, int head_dim, float *scores) {
-    Floats sums[M];
-    UNROLL for (int m = 0; m < M; ++m) sums[m] = splat(0);
-    for (int d = 0; d < head_dim; ++d) {
-        Floats keys = load_kept<TYPE>(block.keys, d * BLOCK);
-        UNROLL for (int m = 0; m < M; ++m) sums[m] = fma(keys, splat(queries[m][d]), sums[m]);
+// Scores of M queries against B blocks of keys. A score is one chain of products in the order of the dimensions; there are
+// enough chains at once to hide how long each product takes.
+template <int M, int B, int TYPE>
+INLINE void score_blocks(const AttentionTask *task, const float *const *queries, int ordinal, float *scores) {
+    HeadBlock block[B];
+    UNROLL for (int b = 0; b < B; ++b) block[b] = head_block(task, ordinal + b);
+    Floats sums[M][B];
+    UNROLL for (int m = 0; m < M; ++m)
+        UNROLL for (int b = 0; b < B; ++b) sums[m][b] = splat(0);
+    for (int d = 0; d < task->cache->head_dim; d += 2) {
+        Pair keys[B];
+        UNROLL for (int b = 0; b < B; ++b) keys[b] = load_pair<TYPE>(block[b].keys, d, BLOCK, 0);
+        UNROLL for (int m = 0; m < M; ++m)
+            UNROLL for (int b = 0; b < B; ++b) {
+                sums[m][b] = fma(keys[b].first, splat(queries[m][d]), sums[m][b]);
+                sums[m][b] = fma(keys[b].second, splat(queries[m][d + 1]), sums[m][b]);
+            }
     }
-    UNROLL for (int m = 0; m < M; ++m) {
-        if (TYPE == INT8) sums[m] = sums[m] * load(block.key_scales);
-        store(scores + m * CHUNK, sums[m]);
-    }
+    UNROLL for (int m = 0; m < M; ++m)
+        UNROLL for (int b = 0; b < B; ++b) {
+            if (TYPE == INT8) sums[m][b] = sums[m][b] * load(block[b].key_scales);
+            store(scores + m * CHUNK + b * BLOCK, sums[m][b]);
+        }
 }
 
-// Add the weighted values of `count` keys of a block, S * 16 dimensions of M vectors at a time.
+// Add the weighted values of `count` keys from block `ordinal` on, S * 16 dimensions of M vectors at a time.
 template <int M, int S, int TYPE>
-INLINE void mix_blocks(const AttentionTask *task, int first_block, int count, const float *weights, float *sums) {
+INLINE void mix_blocks(const AttentionTask *task, int ordinal, int count, const float *weights, float *sums) {
     int head_dim = task->cache->head_dim;
     for (int d = 0; d < head_dim; d += 16 * S) {
         Floats added[M][S];
         UNROLL for (int m = 0; m < M; ++m)
             UNROLL for (int s = 0; s < S; ++s) added[m][s] = load(sums + m * head_dim + d + 16 * s);
         for (int done = 0; done < count; done += BLOCK) {
-            HeadBlock block = head_block(task, first_block + done / BLOCK);
+            HeadBlock block = head_block(task, ordinal + done / BLOCK);
             int keys = count - done < BLOCK ? count - done : BLOCK;
-            for (int k = 0; k < keys; ++k) {
-                Floats values[S];
-                UNROLL for (int s = 0; s < S; ++s) values[s] = load_kept<TYPE>(block.values, k * head_dim + d + 16 * s);
-                UNROLL for (int m = 0; m < M; ++m) {
-                    Floats weight = splat(weights[m * CHUNK + done + k]);
-                    UNROLL for (int s = 0; s < S; ++s) added[m][s] = fma(weight, values[s], added[m][s]);
-                }
+            for (int k = 0; k < keys; k += 2) {
+                Pair values[S];
+                UNROLL for (int s = 0; s < S; ++s) values[s] = load_pair<TYPE>(block.values, k, head_dim, d + 16 * s);
+                UNROLL for (int m = 0; m < M; ++m)
+                    UNROLL for (int s = 0; s < S; ++s)
+                        added[m][s] = fma(splat(weights[m * CHUNK + done + k]), values[s].first, added[m][s]);
+                if (k + 1 == keys) break;  // what lies in the second place belongs to nobody
+                UNROLL for (int m = 0; m < M; ++m)
+                    UNROLL for (int s = 0; s < S; ++s)
+                        added[m][s] = fma(splat(weights[m * CHUNK + done + k + 1]), values[s].second, added[m][s]);
             }
         }
         UNROLL for (int m = 0; m < M; ++m)
@@ -95,7 +126,7 @@ struct Running {
 
 // Turn the scores of a chunk into weights, and make what was summed before fit the new maximum. `seen`: how many keys of
 // the chunk the query sees.
-static void weigh(float *scores, int seen, int count, Running *running, float *sums, int head_dim) {
+static void weigh_scores(float *scores, int seen, int count, Running *running, float *sums, int head_dim) {
     int padded = (count + 15) / 16 * 16;
     for (int k = seen < 0 ? 0 : seen; k < padded; ++k) scores[k] = NOTHING;
     Floats largest = splat(running->peak);
@@ -118,10 +149,13 @@ template <int M, int TYPE>
 static void attend_chunk(const AttentionTask *task, const float *const *queries, const int *limits, int first, int count,
                          float *scores, Running *running, float *sums) {
     int head_dim = task->cache->head_dim;
-    for (int done = 0; done < count; done += BLOCK)
-        score_block<M, TYPE>(queries, head_block(task, (first + done) / BLOCK), head_dim, scores + done);
+    constexpr int B = M > 3 ? 2 : 4;
+    int done = 0;
+    for (; done + B * BLOCK <= count; done += B * BLOCK)
+        score_blocks<M, B, TYPE>(task, queries, (first + done) / BLOCK, scores + done);
+    for (; done < count; done += BLOCK) score_blocks<M, 1, TYPE>(task, queries, (first + done) / BLOCK, scores + done);
     for (int m = 0; m < M; ++m)
-        weigh(scores + m * CHUNK, limits[m] - first, count, running + m, sums + m * head_dim, head_dim);
+        weigh_scores(scores + m * CHUNK, limits[m] - first, count, running + m, sums + m * head_dim, head_dim);
     if (TYPE == INT8)
         for (int done = 0; done < count; done += BLOCK) {
             Floats scales = load(head_block(task, (first + done) / BLOCK).value_scales);
@@ -186,19 +220,20 @@ static void rotate(float *head, int head_dim, int rotated, const float *cosines,
     for (int i = rotated; i < head_dim; ++i) head[i] *= scale;
 }
 
-// Keep one head's key or value: its element i at `to[i * step]`.
-static void keep(const Cache *cache, const float *head, uint8_t *to, int step, float *scale) {
+// Keep one head's key or value: its element i at `to[place(i)]`.
+template <class Place>
+static void keep(const Cache *cache, const float *head, uint8_t *to, float *scale, Place place) {
     int head_dim = cache->head_dim;
     if (cache->type == FLOAT32) {
-        for (int i = 0; i < head_dim; ++i) ((float *)to)[i * step] = head[i];
+        for (int i = 0; i < head_dim; ++i) ((float *)to)[place(i)] = head[i];
     } else if (cache->type == BFLOAT16) {
-        for (int i = 0; i < head_dim; ++i) ((uint16_t *)to)[i * step] = to_bfloat16(head[i]);
+        for (int i = 0; i < head_dim; ++i) ((uint16_t *)to)[place(i)] = to_bfloat16(head[i]);
     } else {
         float peak = 0;
         for (int i = 0; i < head_dim; ++i) peak = __builtin_fabsf(head[i]) > peak ? __builtin_fabsf(head[i]) : peak;
         *scale = peak / 127;
         float inverse = peak > 0 ? 127 / peak : 0;
-        for (int i = 0; i < head_dim; ++i) ((int8_t *)to)[i * step] = (int8_t)__builtin_rintf(head[i] * inverse);
+        for (int i = 0; i < head_dim; ++i) ((int8_t *)to)[place(i)] = (int8_t)__builtin_rintf(head[i] * inverse);
     }
 }
 
@@ -215,11 +250,10 @@ static void rotate_and_keep(const Cache *cache, const Span *span, int layer, int
         float *key = line + (heads + kv_head) * head_dim, *value = line + (heads + cache->kv_heads + kv_head) * head_dim;
         rotate(key, head_dim, rotated, cos, sin, 1.0f);
 
-        uint8_t *block = (uint8_t *)block_of(cache, span, layer, position / BLOCK);
-        int64_t plane = plane_bytes(cache), head = plane / cache->kv_heads * kv_head;
-        float *scales = (float *)(block + 2 * plane) + kv_head * BLOCK + place;
-        keep(cache, key, block + head + place * element_bytes(cache), BLOCK, scales);
-        keep(cache, value, block + plane + head + place * head_dim * element_bytes(cache), 1, scales + cache->kv_heads * BLOCK);
+        HeadBlock block = head_block(cache, span, layer, kv_head, position / BLOCK);
+        int type = cache->type;
+        keep(cache, key, block.keys, block.key_scales + place, [=](int i) { return place_of(type, i, BLOCK, place); });
+        keep(cache, value, block.values, block.value_scales + place, [=](int i) { return place_of(type, place, head_dim, i); });
     }
 }
 

@@ -6,13 +6,13 @@
 #include <stdint.h>
 
 // A matrix [rows, columns] in tiles of sixteen rows. Values are `scale * q + minimum` with q unsigned, or
-// `scale * (q - offset)` without minimums, or plain floats.
+// `scale * (q - offset)` without minimums, or plain floats. A tile lies in one piece, and the tiles one after the other:
 //
-// quants, 4 bits: [tile][pair of groups][group / 4][row in tile][4 columns], the first group of a pair in the low halves
-//                 of the bytes, the second in the high ones
-// quants, 8 bits: [tile][group][group / 4][row in tile][4 columns]
-// floats:         [tile][column][row in tile]
-// scales:         [tile][group][scales of 16 rows, then minimums of 16 rows], halves or floats
+// scales          [group][scales of the 16 rows, then their minimums], halves or floats; none for floats
+// quants, 4 bits  [pair of groups][4 columns][row][column], the first group of a pair in the low halves of the bytes, the
+//                 second in the high ones
+// quants, 8 bits  [group][4 columns][row][column]
+// floats          [column][row]
 struct Linear {
     int32_t rows, columns, tiles;
     int32_t bits;          // 4, 8, or 32 for floats
@@ -21,9 +21,8 @@ struct Linear {
     int32_t offset;        // used if there are no minimums
     int32_t has_minimums;  // 0 or 1
     int32_t half_scales;   // 0 or 1
-    uint8_t *quants;
-    float *floats;
-    void *scales;
+    int64_t scale_bytes, tile_bytes;  // of the tile's scales, and of all of it
+    uint8_t *tile;
     float *bias;  // [rows padded to 16], or null
 };
 
@@ -31,7 +30,8 @@ struct Linear {
 struct Quantized {
     int32_t rows, columns;  // columns padded to a multiple of 64
     uint8_t *values;        // [rows][2 * columns], in an order of the instruction set's own
-    int32_t *sums;          // [rows][columns / 16], of each 16 integers
+    float *sums_of_16;      // [rows][columns / 16], of the integers
+    float *sums_of_32;      // [rows][columns / 32]
     float *scales;          // [rows]
     float *floats;          // [rows][columns], for matrices of floats
 };
@@ -39,16 +39,17 @@ struct Quantized {
 // What happens to a tile of results.
 enum Finish { STORE = 0, ADD = 1, GATE = 2 };
 
-// Keys and values of one block of `BLOCK` positions in one layer, for all key heads:
-// keys [kv_head][head_dim][BLOCK], values [kv_head][BLOCK][head_dim], each in the cache's type;
-// for bytes also the scales of keys and values, each [kv_head][BLOCK].
+// Keys and values of one block of `BLOCK` positions for one key head of one layer, in the cache's type:
+// keys [head_dim][BLOCK], then values [BLOCK][head_dim]. In bfloat16 the elements of two dimensions of the
+// keys, and of two positions of the values, lie side by side, so that one load holds both. For bytes, the scales of the
+// keys and of the values follow, each [BLOCK].
 enum { BLOCK = 16 };
 enum CacheType { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2 };
 
 struct Cache {
     int32_t layers, blocks, kv_heads, head_dim, type;
-    int64_t block_bytes;  // of one block in one layer
-    uint8_t *memory;      // [blocks][layers][block_bytes]
+    int64_t block_bytes;  // of one block for one key head of one layer
+    uint8_t *memory;      // [layers][kv_heads][blocks][block_bytes]: a head reads the blocks of a sequence in a row
 };
 
 // Consecutive tokens of one sequence in a step.

@@ -3,23 +3,31 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
+#include <vector>
 
 #include "kernels.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-// Zeroed memory, aligned for the widest registers; given back by free(). Running out of it ends the process: the loader
-// has checked beforehand that there is enough.
-template <class T>
-T *allocate(int64_t count) {
-    size_t bytes = (static_cast<size_t>(count) * sizeof(T) + 127) / 64 * 64;
-    void *memory = std::aligned_alloc(64, bytes);
-    if (!memory) std::abort();
-    std::memset(memory, 0, bytes);
-    return static_cast<T *>(memory);
-}
+// Memory for the matrices of one model: zeroed, in the order in which it is asked for, in large pages where the system
+// has them, since a step reads all of it from beginning to end.
+class Arena {
+  public:
+    Arena() = default;
+    Arena(const Arena &) = delete;
+    ~Arena();
+
+    // Aligned for the widest registers. Running out ends the process: the loader has checked that there is enough.
+    uint8_t *take(int64_t bytes);
+
+  private:
+    struct Chunk {
+        uint8_t *memory;
+        int64_t bytes;
+    };
+    std::vector<Chunk> chunks_;
+    int64_t used_ = 0;  // of the last chunk
+};
 
 // Row `row` of the matrix as floats.
 void read_row(const Linear *linear, int row, float *to);

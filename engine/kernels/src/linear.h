@@ -9,11 +9,26 @@
 
 namespace ISA {
 
-INLINE Floats load_scales(const Linear *linear, int64_t index) {
+// What one tile is made of. The groups' scales come first, so that a tile is read from its beginning to its end.
+struct Tile {
+    const uint8_t *scales, *quants;
+
+    INLINE Tile(const Linear *linear, int index)
+        : scales(linear->tile + index * linear->tile_bytes), quants(scales + linear->scale_bytes) {}
+
+    INLINE Floats sixteen_scales(const Linear *linear, int index) const {
 #if HAS_HALF
-    if (linear->half_scales) return load_half((const uint16_t *)linear->scales + 16 * index);
+        if (linear->half_scales) return load_half((const uint16_t *)scales + 16 * index);
 #endif
-    return load((const float *)linear->scales + 16 * index);
+        return load((const float *)scales + 16 * index);
+    }
+};
+
+// The first rows that meet a matrix wait for the memory: ask for it some pages before it is needed.
+constexpr int AHEAD = 8192;
+
+INLINE void ask_ahead(const uint8_t *from, int bytes) {
+    UNROLL for (int line = 0; line < bytes; line += 64) __builtin_prefetch(from + AHEAD + line);
 }
 
 #if defined(__AVX512VNNI__)
@@ -70,11 +85,7 @@ INLINE void multiply_group(const uint8_t *quants, const uint8_t *x, int64_t stri
 
 #else
 
-#if defined(__AVX2__)
-constexpr int MOST_ROWS = 4;
-#else
 constexpr int MOST_ROWS = 2;
-#endif
 constexpr int HIGH_FACTOR = 1;
 
 // Sixteen sums of two products of 16-bit words each.
@@ -121,64 +132,70 @@ INLINE void multiply_group(const uint8_t *quants, const uint8_t *x, int64_t stri
 
 #endif
 
-INLINE int32_t sum_of_group(const int32_t *sums, int column, int group) {
-    return group == 16 ? sums[column / 16] : sums[column / 16] + sums[column / 16 + 1];
+// The sums of the rows' integers by groups of that width.
+template <int GROUP>
+INLINE const float *group_sums(const Quantized *x, int row) {
+    const float *sums = GROUP == 16 ? x->sums_of_16 : x->sums_of_32;
+    return sums + (int64_t)row * (x->columns / GROUP);
 }
 
-// Add one group's part to the results of R rows. `factor`: what the integers are too large by.
+// Add one group's part to the results of R rows: its integers, which are too large by `factor`, and its minimums.
 template <int R, bool MINIMUMS>
-INLINE void add_group(const Linear *linear, int64_t group, int factor, Ints *integers, const int32_t *sums, int64_t sums_stride,
-                      int column, int width, Floats *results) {
-    Floats scales = load_scales(linear, group * (1 + MINIMUMS));
+INLINE void add_group(const Linear *linear, const Tile &tile, int group, int factor, const Ints *integers, const float *sums,
+                      int64_t stride, Floats *results) {
+    Floats scales = tile.sixteen_scales(linear, group * (1 + MINIMUMS));
+    Floats minimums = MINIMUMS ? tile.sixteen_scales(linear, group * 2 + 1) : scales * splat((float)-linear->offset);
     if (factor != 1) scales = scales * splat(1.0f / (float)factor);
-    Floats minimums = MINIMUMS ? load_scales(linear, group * 2 + 1) : scales;
     UNROLL for (int r = 0; r < R; ++r) {
-        int32_t sum = sum_of_group(sums + r * sums_stride, column, width);
-        if (MINIMUMS) {
-            results[r] = fma(to_floats(integers[r]), scales, results[r]);
-            results[r] = fma(splat((float)sum), minimums, results[r]);
-        } else {
-            results[r] = fma(to_floats(integers[r] - splat_int(linear->offset * factor * sum)), scales, results[r]);
-        }
+        results[r] = fma(to_floats(integers[r]), scales, results[r]);
+        results[r] = fma(splat(sums[r * stride]), minimums, results[r]);
     }
 }
 
 template <int R, bool MINIMUMS>
-static void multiply_4(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
-    const uint8_t *quants = linear->quants + (int64_t)tile * linear->groups * 256;
+static void multiply_4(const Linear *linear, const Quantized *x, int row, int index, Floats *results) {
+    const Tile tile(linear, index);
     const uint8_t *values = x->values + (int64_t)row * 2 * x->columns;
-    const int32_t *sums = x->sums + (int64_t)row * (x->columns / 16);
+    const float *sums = group_sums<32>(x, row);
+    int64_t stride = x->columns / 32;
     Floats scaled[R];
     UNROLL for (int r = 0; r < R; ++r) scaled[r] = splat(0);
     for (int g = 0; g < linear->groups; g += 2) {
         Ints low[R], high[R];
-        multiply_pair<R>(quants + g * 256, values, 2 * (int64_t)x->columns, x->columns, 32 * g, low, high);
-        int64_t group = (int64_t)tile * linear->groups + g;
-        add_group<R, MINIMUMS>(linear, group, 1, low, sums, x->columns / 16, 32 * g, 32, scaled);
-        add_group<R, MINIMUMS>(linear, group + 1, HIGH_FACTOR, high, sums, x->columns / 16, 32 * g + 32, 32, scaled);
+        if (row == 0) {
+            ask_ahead(tile.quants + g * 256, 512);
+            ask_ahead(tile.scales + g * 64, 128);
+        }
+        multiply_pair<R>(tile.quants + g * 256, values, 2 * (int64_t)x->columns, x->columns, 32 * g, low, high);
+        add_group<R, MINIMUMS>(linear, tile, g, 1, low, sums + g, stride, scaled);
+        add_group<R, MINIMUMS>(linear, tile, g + 1, HIGH_FACTOR, high, sums + g + 1, stride, scaled);
     }
     UNROLL for (int r = 0; r < R; ++r) results[r] = scaled[r] * splat(x->scales[row + r]);
 }
 
 template <int R, bool MINIMUMS, int GROUP>
-static void multiply_8(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
-    const uint8_t *quants = linear->quants + (int64_t)tile * linear->groups * 16 * GROUP;
+static void multiply_8(const Linear *linear, const Quantized *x, int row, int index, Floats *results) {
+    const Tile tile(linear, index);
     const uint8_t *values = x->values + (int64_t)row * 2 * x->columns;
-    const int32_t *sums = x->sums + (int64_t)row * (x->columns / 16);
+    const float *sums = group_sums<GROUP>(x, row);
     Floats scaled[R];
     UNROLL for (int r = 0; r < R; ++r) scaled[r] = splat(0);
     for (int g = 0; g < linear->groups; ++g) {
+        const uint8_t *quants = tile.quants + g * 16 * GROUP;
         Ints integers[R];
-        multiply_group<R, GROUP>(quants + g * 16 * GROUP, values, 2 * (int64_t)x->columns, x->columns, GROUP * g, integers);
-        int64_t group = (int64_t)tile * linear->groups + g;
-        add_group<R, MINIMUMS>(linear, group, 1, integers, sums, x->columns / 16, GROUP * g, GROUP, scaled);
+        if (row == 0) {
+            ask_ahead(quants, 16 * GROUP);
+            ask_ahead(tile.scales + g * 32, 1);
+        }
+        multiply_group<R, GROUP>(quants, values, 2 * (int64_t)x->columns, x->columns, GROUP * g, integers);
+        add_group<R, MINIMUMS>(linear, tile, g, 1, integers, sums + g, x->columns / GROUP, scaled);
     }
     UNROLL for (int r = 0; r < R; ++r) results[r] = scaled[r] * splat(x->scales[row + r]);
 }
 
 template <int R>
-static void multiply_floats(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
-    const float *weights = linear->floats + (int64_t)tile * linear->columns * 16;
+static void multiply_floats(const Linear *linear, const Quantized *x, int row, int index, Floats *results) {
+    const float *weights = (const float *)(linear->tile + index * linear->tile_bytes);
     const float *values = x->floats + (int64_t)row * x->columns;
     Floats added[R];
     UNROLL for (int r = 0; r < R; ++r) added[r] = splat(0);

@@ -51,16 +51,20 @@ int64_t padded(int64_t columns) { return (columns + 63) / 64 * 64; }
 class Activations {
   public:
     Activations(int rows, int columns)
-        : values_(rows * padded(columns) * 2 + 64), sums_(rows * padded(columns) / 16), scales_(rows), floats_(rows * padded(columns) + 16) {}
+        : values_(rows * padded(columns) * 2 + 64),
+          sums_(rows * padded(columns) / 16),
+          pair_sums_(rows * padded(columns) / 32),
+          scales_(rows),
+          floats_(rows * padded(columns) + 16) {}
 
     Quantized of(int rows, int columns) {
-        return {rows, static_cast<int32_t>(padded(columns)), values_.data(), sums_.data(), scales_.data(), floats_.data()};
+        int32_t width = static_cast<int32_t>(padded(columns));
+        return {rows, width, values_.data(), sums_.data(), pair_sums_.data(), scales_.data(), floats_.data()};
     }
 
   private:
     std::vector<uint8_t> values_;
-    std::vector<int32_t> sums_;
-    std::vector<float> scales_, floats_;
+    std::vector<float> sums_, pair_sums_, scales_, floats_;
 };
 
 class Model {
@@ -87,6 +91,17 @@ class Model {
         if (step.wanted)
             multiply(weights_.head, attended_.data(), hidden(), weights_.norm, step.wanted, STORE, step.logits, shape_.vocabulary);
         finish(step, HEAD);
+    }
+
+    void make_room(int rows) {
+        if (rows <= room_) return;
+        room_ = rows;
+        int64_t count = rows;
+        x_.resize(count * hidden() + 16);
+        qkv_.resize(count * (shape_.heads + 2 * shape_.kv_heads) * shape_.head_dim + 16);
+        attended_.resize(count * std::max<int64_t>(hidden(), shape_.heads * shape_.head_dim) + 16);
+        gated_.resize(count * shape_.feed_forward + 16);
+        shared_ = std::make_unique<Activations>(rows, widest_);
     }
 
     void multiply(const Linear *linear, const float *from, int64_t from_stride, const float *norm, int rows, Finish finish, float *out,
@@ -182,17 +197,6 @@ class Model {
         });
     }
 
-    void make_room(int rows) {
-        if (rows <= room_) return;
-        room_ = rows;
-        int64_t count = rows;
-        x_.resize(count * hidden() + 16);
-        qkv_.resize(count * (shape_.heads + 2 * shape_.kv_heads) * shape_.head_dim + 16);
-        attended_.resize(count * std::max<int64_t>(hidden(), shape_.heads * shape_.head_dim) + 16);
-        gated_.resize(count * shape_.feed_forward + 16);
-        shared_ = std::make_unique<Activations>(rows, widest_);
-    }
-
     void finish(const Step &step, Part part) {
         auto now = std::chrono::steady_clock::now();
         step.nanoseconds[part] += std::chrono::duration_cast<std::chrono::nanoseconds>(now - started_).count();
@@ -226,12 +230,14 @@ EXPORT void model_run(Model *model, const Step *step, const Cache *cache) { mode
 
 // [rows, columns] x linear.T -> [rows, linear.rows]
 EXPORT void model_multiply(Model *model, const Linear *linear, int rows, const float *x, float *out) {
+    model->make_room(rows);
     model->multiply(linear, x, linear->columns, nullptr, rows, STORE, out, linear->rows);
 }
 
-EXPORT int64_t cache_block_bytes(int kv_heads, int head_dim, int type) {
-    int64_t elements = static_cast<int64_t>(kv_heads) * head_dim * BLOCK * 2;
-    if (type == INT8) return elements + static_cast<int64_t>(kv_heads) * BLOCK * 2 * 4;
+// Of one block for one key head of one layer.
+EXPORT int64_t cache_block_bytes(int head_dim, int type) {
+    int64_t elements = static_cast<int64_t>(head_dim) * BLOCK * 2;
+    if (type == INT8) return elements + BLOCK * 2 * 4;
     return elements * (type == FLOAT32 ? 4 : 2);
 }
 

@@ -67,12 +67,14 @@ static void quantize(const float *x, const float *weight, float eps, int columns
     Floats inverse = splat(peak > 0 ? PEAK / peak : 0);
     to->scales[row] = peak / PEAK;
     uint8_t *values = to->values + (int64_t)row * 2 * to->columns;
+    float *sums = to->sums_of_16 + (int64_t)row * (to->columns / 16);
     for (int c = 0; c < to->columns; c += 16) {
         Ints value = round_to_ints(load(source + c) * inverse);
         keep_integers(value, values, to->columns, c);
-        int32_t added = total(value);
-        to->sums[((int64_t)row * to->columns + c) / 16] = added;
+        sums[c / 16] = (float)total(value);
     }
+    float *pairs = to->sums_of_32 + (int64_t)row * (to->columns / 32);
+    for (int g = 0; g < to->columns / 32; ++g) pairs[g] = sums[2 * g] + sums[2 * g + 1];
 }
 
 }  // namespace ISA

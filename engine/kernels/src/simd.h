@@ -32,7 +32,6 @@ namespace ISA {
 typedef float FloatLanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t IntLanes __attribute__((vector_size(4 * LANES)));
 typedef uint32_t WordLanes __attribute__((vector_size(4 * LANES)));
-typedef uint16_t HalfLanes __attribute__((vector_size(2 * LANES)));
 typedef int8_t ByteLanes __attribute__((vector_size(LANES)));
 
 struct Ints {
@@ -47,13 +46,13 @@ struct Floats {
 
 INLINE Floats splat(float value) {
     Floats result;
-    EACH_PART result.part[p] = FloatLanes{} + value;
+    EACH_PART result.part[p] = value - FloatLanes{};
     return result;
 }
 
 INLINE Ints splat_int(int32_t value) {
     Ints result;
-    EACH_PART result.part[p] = IntLanes{} + value;
+    EACH_PART result.part[p] = value - IntLanes{};
     return result;
 }
 
@@ -160,17 +159,7 @@ INLINE float highest(Floats a) {
     return lane[0];
 }
 
-// bfloat16: the upper half of a float.
-INLINE Floats load_bfloat16(const uint16_t *from) {
-    Floats result;
-    EACH_PART {
-        HalfLanes half;
-        memcpy(&half, from + p * LANES, sizeof half);
-        result.part[p] = (FloatLanes)(__builtin_convertvector(half, WordLanes) << 16);
-    }
-    return result;
-}
-
+// bfloat16: the upper half of a float, rounded to nearest, ties to even.
 INLINE uint16_t to_bfloat16(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
