@@ -20,12 +20,10 @@ from engine.loading import LoadedModel, load_model
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
 from engine.sampler import Pick, sample
-from engine.sampling_params import SamplingParams
+from engine.sampling_params import MOST_ANSWERS, SamplingParams
 from engine.scheduler import Chunk, Proposer, Scheduler
 from engine.sequence import Sequence, sibling_seed
 from engine.step_meter import StepMeter
-
-MOST_ANSWERS = 128  # to one request
 
 
 class LLMEngine:

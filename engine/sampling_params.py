@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_ANSWERS = 128  # to one request
+
 
 @dataclass(slots=True, frozen=True)
 class SamplingParams:

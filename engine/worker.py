@@ -44,6 +44,7 @@ class Request:
     request_id: str
     token_ids: tuple[int, ...]
     params: SamplingParams
+    n: int = 1
     fairness_key: str = ""
     priority: int = 0
 
@@ -225,6 +226,7 @@ class EngineWorker:
                 request.request_id,
                 request.token_ids,
                 request.params,
+                n=request.n,
                 fairness_key=request.fairness_key,
                 priority=request.priority,
             )

@@ -71,7 +71,7 @@ class Run:
         self._began = clock.now()
         self._first_at: float | None = None
         self._last_at = self._began
-        self._progress = Progress("prefill")
+        self._progress: Progress | None = Progress("prefill")  # None: text is coming
         self._ticker: Timer | None = None
 
     def start(self, parent_id: str | None, events: Callable[[Run], AsyncGenerator[Event, None]]) -> int:
@@ -141,7 +141,7 @@ class Run:
         if self._first_at is None:
             self._first_at = self._last_at
         self._tokens += tokens or 1
-        self._progress = Progress("decoding", self._tokens)
+        self._progress = None
         self._text.add(channel, text, tokens or 1)
 
     def _publish_delta(self, channel: Channel, offset: int, text: str) -> None:
@@ -205,7 +205,7 @@ class Run:
         self._ticker = self._clock.call_later(PROGRESS_EVERY_S, self._tick)
 
     def _show_progress(self) -> None:
-        at = self._progress
+        at = self._progress or Progress("decoding", self._tokens)
         self.session.transient(
             ProgressMessage(
                 id=self.id,

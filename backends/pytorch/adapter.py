@@ -34,6 +34,7 @@ from backends.pytorch.model import RETRY_AFTER, ServedModel
 from engine.config import EngineConfig
 from engine.errors import ModelLoadError
 from engine.loader.gguf import GGUFFile
+from engine.sampling_params import MOST_ANSWERS
 
 
 class PyTorchBackend(Backend):
@@ -187,8 +188,9 @@ class PyTorchBackend(Backend):
 
 def _check(request: GenerationRequest) -> None:
     """Raises Unsupported for what the engine cannot do, naming it."""
+    if not 1 <= request.n <= MOST_ANSWERS:
+        raise Unsupported(f"n must be from 1 to {MOST_ANSWERS}.", field="n")
     refused = {
-        "n": request.n != 1,
         "logprobs": request.logprobs is not None,
         "tools": bool(request.tools),
         "response_format": request.response_format is not None,

@@ -1,4 +1,4 @@
-"""One answer of the in-process engine: what its steps give, as events with times.
+"""What the in-process engine's steps give for one request, as events with times.
 
 Lives on the event loop; knows nothing of models or threads.
 """
@@ -8,33 +8,41 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 
 from backends.base import BackendError, Done, Event, Progress, Text, Timings, Usage
 from engine.output import StepOutput
 
 
-class Answer:
-    """Events as they come, until a `Done` or an error."""
+@dataclass(slots=True)
+class _Choice:
+    """One of the answers that a request asks for."""
 
-    def __init__(self, arrived: float) -> None:
+    tokens: int = 0
+    first_token: float | None = None
+    textless: list[int] = field(default_factory=list)  # tokens whose text is not certain yet
+
+
+class Answer:
+    """Events as they come, until each choice has its `Done`, or until an error."""
+
+    def __init__(self, arrived: float, choices: int = 1) -> None:
         """`arrived`: when the request came, by the monotonic clock."""
         self._arrived = arrived
         self._started: float | None = None
-        self._first_token: float | None = None
         self._prefilled = 0
-        self._tokens = 0
-        self._textless: list[int] = []  # tokens whose text is not certain yet
+        self._choices = [_Choice() for _ in range(choices)]
         self._events: asyncio.Queue[Event | BackendError] = asyncio.Queue()
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """The events up to the `Done`. Raises the error that ended the answer."""
-        while True:
+        """The events up to the last `Done`. Raises the error that ended the answer."""
+        running = len(self._choices)
+        while running:
             event = await self._events.get()
             if isinstance(event, BackendError):
                 raise event
             yield event
-            if isinstance(event, Done):
-                return
+            running -= isinstance(event, Done)
 
     def fail(self, error: BackendError) -> None:
         self._events.put_nowait(error)
@@ -48,31 +56,32 @@ class Answer:
         now = time.monotonic()
         if self._started is None:
             self._started = step_started
-        if output.prefilled != self._prefilled:
+        if output.prefilled != self._prefilled and output.index == 0:  # the prompt is read once for all choices
             self._prefilled = output.prefilled
-            self._events.put_nowait(Progress("prefill", output.prefilled, output.prompt_tokens))
+            self._events.put_nowait(Progress("prefill", output.prefilled, output.prompt_tokens, output.cached))
+        choice = self._choices[output.index]
         if output.new_token_ids:
-            self._take_tokens(output, now)
+            self._take_tokens(choice, output, now)
         if output.finish_reason is not None:
-            usage = Usage(output.prompt_tokens, completion_tokens=self._tokens)
-            self._events.put_nowait(Done(output.finish_reason, usage, self._timings(now)))
+            usage = Usage(output.prompt_tokens, output.cached, choice.tokens)
+            self._events.put_nowait(Done(output.finish_reason, usage, self._timings(choice, now), output.index))
 
-    def _take_tokens(self, output: StepOutput, now: float) -> None:
-        if self._first_token is None:
-            self._first_token = now
-        self._tokens += len(output.new_token_ids)
-        self._textless += output.new_token_ids
+    def _take_tokens(self, choice: _Choice, output: StepOutput, now: float) -> None:
+        if choice.first_token is None:
+            choice.first_token = now
+        choice.tokens += len(output.new_token_ids)
+        choice.textless += output.new_token_ids
         if output.text:
-            self._events.put_nowait(Text(output.text, tuple(self._textless)))
-            self._textless.clear()
+            self._events.put_nowait(Text(output.text, tuple(choice.textless), index=output.index))
+            choice.textless.clear()
 
-    def _timings(self, now: float) -> Timings:
+    def _timings(self, choice: _Choice, now: float) -> Timings:
         assert self._started is not None
-        assert self._first_token is not None
-        decoding = now - self._first_token
+        assert choice.first_token is not None
+        decoding = now - choice.first_token
         return Timings(
             queued_ms=(self._started - self._arrived) * 1000,
-            ttft_ms=(self._first_token - self._arrived) * 1000,
+            ttft_ms=(choice.first_token - self._arrived) * 1000,
             total_ms=(now - self._arrived) * 1000,
-            tokens_per_second=(self._tokens - 1) / decoding if decoding > 0 else None,
+            tokens_per_second=(choice.tokens - 1) / decoding if decoding > 0 else None,
         )

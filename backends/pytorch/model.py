@@ -109,7 +109,7 @@ class ServedModel:
 
     async def answer(self, request: GenerationRequest, arrived: float) -> AsyncGenerator[Event, None]:
         """Answer `request`, which came at `arrived`, once the model is ready. Closing the generator frees its slot."""
-        answer = self._answers[request.request_id] = Answer(arrived)
+        answer = self._answers[request.request_id] = Answer(arrived, request.n)
         try:
             async with aclosing(self.loading()) as loading:
                 async for done, total in loading:
@@ -203,7 +203,7 @@ def _prepare(request: GenerationRequest, engine: Ready) -> Request:
         stop=params.stop if request.messages is None else params.stop + engine.tokenizer.stop,
         seed=params.seed,
     )
-    return Request(request.request_id, token_ids, sampling, request.fairness_key, request.priority)
+    return Request(request.request_id, token_ids, sampling, request.n, request.fairness_key, request.priority)
 
 
 def _encode(request: GenerationRequest, tokenizer: Tokenizer) -> tuple[int, ...]:

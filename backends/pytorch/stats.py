@@ -22,6 +22,6 @@ def as_stats(model: str, slots: int, stats: EngineStats) -> Stats:
         requests_finished=stats.requests_finished,
         preemptions=stats.preemptions,
         evictions=stats.evictions,
-        tokens_per_second=stats.tokens_per_second,
+        tokens_per_second=stats.tokens_per_second if stats.running else None,
         step_ms=stats.step_ms,
     )

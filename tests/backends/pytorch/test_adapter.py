@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,45 @@ def test_the_template_is_told_whether_to_think(folder: Path) -> None:
             unsaid = (await backend.count_tokens(request())).n
             assert (await backend.count_tokens(request(think=True))).n == unsaid
             assert (await backend.count_tokens(request(think=False))).n > unsaid, "the template writes more then"
+
+    within(test)
+
+
+def test_several_answers_to_one_prompt_come_side_by_side(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            asked = request(params=Params(temperature=1.5, seed=5, max_tokens=12))
+            alone = await answer(backend, asked)
+            events = await events_of(backend, replace(asked, n=3))
+            texts = [
+                "".join(event.text for event in events if isinstance(event, Text) and event.index == index)
+                for index in range(3)
+            ]
+            assert texts[0] == alone, "the first is the one that the seed gives"
+            assert len(set(texts)) == 3
+            ends = [event for event in events if isinstance(event, Done)]
+            assert sorted(end.index for end in ends) == [0, 1, 2]
+            assert {end.usage.prompt_tokens for end in ends} == {(await backend.count_tokens(asked)).n}
+            assert requests_of(backend) == 0
+
+    within(test)
+
+
+def test_a_prompt_that_was_read_before_is_remembered(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            asked = request(prompt="word " * 30)
+            before, after = await events_of(backend, asked), await events_of(backend, asked)
+            assert text_of(before) == text_of(after)
+            done = after[-1]
+            assert isinstance(done, Done)
+            assert 0 < done.usage.cached_tokens < done.usage.prompt_tokens
+            read = [event for event in after if isinstance(event, Progress) and event.phase == "prefill"]
+            assert read[-1].cached == done.usage.cached_tokens
+            await until(lambda: (numbers := backend.stats()) is not None and numbers.requests_finished == 2)
+            numbers = backend.stats()
+            assert numbers is not None
+            assert 0 < numbers.cached_tokens < numbers.prompt_tokens
 
     within(test)
 
@@ -543,7 +583,8 @@ def test_a_name_is_never_a_path(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"n": 2}, "n"),
+        ({"n": 0}, "n must be"),
+        ({"n": 10**9}, "n must be"),
         ({"logprobs": 3}, "logprobs"),
         ({"tools": ({"type": "function"},)}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
