@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
+import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = structlog.get_logger()
 
 
 class WhileConnected(Response):
@@ -20,7 +23,10 @@ class WhileConnected(Response):
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await unless_disconnected(receive, self._speak(scope, receive, send))
+        try:
+            await unless_disconnected(receive, self._speak(scope, receive, send))
+        except asyncio.CancelledError:
+            log.info("an answer was cut off, since the server is stopping")  # nothing is above: nobody need hear of it
 
     async def _speak(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)

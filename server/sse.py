@@ -38,7 +38,9 @@ class EventStream:
         """Show that the connection lives, to whatever counts its silence."""
         await self._write(b": ping\n\n")
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
+        """Say in the way of OpenAI's API that this was all."""
+        await self.data(b"[DONE]")
         await self._write(b"", more=False)
 
     async def _write(self, body: bytes, *, more: bool = True) -> None:

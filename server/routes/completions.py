@@ -5,6 +5,7 @@ The work lasts as long as the connection: a client that leaves, streaming or not
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -13,18 +14,21 @@ import orjson
 import structlog
 import uuid_utils
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backends.base import BackendError, Done, Event, GenerationRequest, Text
 from server.disconnect import WhileConnected
 from server.hub import Hub
 from server.openai.completions import Completing, Completion, CompletionRequest
-from server.openai.errors import failure_body
+from server.openai.errors import error_body, failure_body
 from server.openai.requests import read_request
 from server.sse import EventStream, with_pauses
 
 PING_EVERY_S = 15.0  # sooner than proxies lose patience
+
+# What is said when an answer is cancelled. If it is because the client has left, nobody hears it.
+STOPPING = error_body(503, "The server is restarting. Ask again in a moment.", code="overloaded")
 
 Events = AsyncGenerator[Event, None]
 
@@ -62,12 +66,16 @@ def whole(events: Events, completing: Completing) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         text: list[str] = []
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Text):
-                    text.append(event.text)
-                elif isinstance(event, Done):
-                    body = completing.whole(event, "".join(text)).model_dump_json()
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Text):
+                        text.append(event.text)
+                    elif isinstance(event, Done):
+                        body = completing.whole(event, "".join(text)).model_dump_json()
+        except asyncio.CancelledError:
+            await JSONResponse(STOPPING, 503, {"retry-after": "1"})(scope, receive, send)
+            raise
         await Response(body, media_type="application/json")(scope, receive, send)
 
     return answer
@@ -89,12 +97,15 @@ def streamed(events: Events, completing: Completing, include_usage: bool, ping_e
         except TimeoutError:
             log.info("a client reads nothing of its answer", request=completing.id)
             return
+        except asyncio.CancelledError:
+            await stream.data(orjson.dumps(STOPPING))
+            await stream.finish()
+            raise
         except BackendError as error:
             if not stream.begun:
                 raise
             await stream.data(orjson.dumps(failure_body(error)))
-        await stream.data(b"[DONE]")
-        await stream.end()
+        await stream.finish()
 
     return answer
 

@@ -25,7 +25,7 @@ def test_a_stream_begins_with_its_first_event_and_not_before() -> None:
         assert (stream.begun, sent) == (False, [])
         await stream.data(b"one")
         await stream.ping()
-        await stream.end()
+        await stream.finish()
         head, *bodies = sent
         assert stream.begun
         assert head["status"] == 200
@@ -33,6 +33,7 @@ def test_a_stream_begins_with_its_first_event_and_not_before() -> None:
         assert [(body["body"], body["more_body"]) for body in bodies] == [
             (b"data: one\n\n", True),
             (b": ping\n\n", True),
+            (b"data: [DONE]\n\n", True),
             (b"", False),
         ]
 

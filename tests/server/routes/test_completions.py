@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from backends.base import (
     BackendError,
@@ -18,6 +20,7 @@ from backends.base import (
     BackendUnreachable,
     ContextOverflow,
     Done,
+    GenerationRequest,
     ModelInfo,
     Overloaded,
     Progress,
@@ -27,10 +30,12 @@ from backends.base import (
 )
 from backends.echo import EchoBackend
 from server.body_limit import BodyLimitMiddleware
+from server.disconnect import WhileConnected
 from server.errors import add_error_handlers
 from server.hub import Hub
-from server.routes.completions import completions_router
-from tests.server.doubles import Puppet
+from server.openai.completions import Completing
+from server.routes.completions import completions_router, streamed, whole
+from tests.server.doubles import Puppet, eventually
 
 DONE = Done("stop", Usage(prompt_tokens=9, cached_tokens=8, completion_tokens=2))
 
@@ -243,3 +248,43 @@ def test_half_an_answer_is_none(client: TestClient, puppet: Puppet, error: Excep
 def test_a_failure_of_a_kind_that_nobody_knows_is_a_500(client: TestClient, puppet: Puppet) -> None:
     puppet.say(BackendError("Something else."))
     assert ask(client, model="toy").status_code == 500
+
+
+# A server that stops
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_waits_when_the_server_stops_is_told_to_come_back(stream: bool) -> None:
+    async def test() -> list[Message]:
+        puppet, sent, said = Puppet(), [], asyncio.Event()
+        hub = Hub([puppet])
+        await hub.start()
+        events = hub.generate(GenerationRequest("r", "toy", prompt="a"))
+        completing = Completing("cmpl-r", 0, "puppet/toy")
+        answer = streamed(events, completing, False, 60) if stream else whole(events, completing)
+
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError("Nobody leaves.")
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            said.set()
+
+        serving = asyncio.create_task(WhileConnected(answer)({"type": "http"}, receive, send))
+        await eventually(lambda: puppet.requests)
+        if stream:
+            puppet.say("so ")
+            await said.wait()
+        serving.cancel()
+        await serving
+        assert puppet.cancelled == ["r"]
+        await hub.close()
+        return sent
+
+    head, *bodies = asyncio.run(test())
+    assert head["status"] == (200 if stream else 503)
+    text = b"".join(body["body"] for body in bodies).decode()
+    assert "restarting" in text
+    assert text.endswith("data: [DONE]\n\n") == stream
+    assert not bodies[-1].get("more_body")
