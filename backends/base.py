@@ -269,6 +269,10 @@ class Stats:
     requests_finished: int = 0
     preemptions: int = 0  # answers that made room for others and were computed again
     evictions: int = 0  # cached blocks that were given to others
+    copies: int = 0  # blocks that were copied because somebody else reads them
+    forks: int = 0  # answers that began on the blocks of another one
+    drafts_proposed: int = 0  # tokens that were guessed ahead
+    drafts_accepted: int = 0  # and were right
     tokens_per_second: float | None = None  # written by all answers together, over the last moments; None while idle
     step_ms: Mapping[str, float] = field(default_factory=dict)  # where the time of a step goes, by part
 

@@ -22,6 +22,10 @@ class EngineReport(EngineFigures):
     requests_finished: int
     preemptions: int
     evictions: int
+    copies: int
+    forks: int
+    drafts_proposed: int
+    drafts_accepted: int
     step_ms: dict[str, float]
 
 

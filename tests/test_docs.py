@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from backends import base
 from config import Settings
 from server import protocol
+from server.meter import EngineReport
 from server.openai.completions import Completion, CompletionRequest
 from server.openai.errors import failure_body
 from server.openai.requests import read_request
@@ -89,6 +90,12 @@ def test_the_protocol_tells_of_every_message_and_field(model: type[BaseModel]) -
 def test_the_protocol_tells_of_every_parameter() -> None:
     for name in protocol.ChatParams.model_fields:
         assert f"`{name}`" in PROTOCOL
+
+
+def test_the_protocol_tells_of_every_number_of_the_engine() -> None:
+    table = PROTOCOL.partition("## The engine over HTTP")[2]
+    for name in set(EngineReport.model_fields) - {"model"}:
+        assert f"`{name}`" in table, f"docs/protocol.md does not tell what {name} means."
 
 
 def words(annotation: object) -> list[str]:

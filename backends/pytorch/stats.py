@@ -22,6 +22,10 @@ def as_stats(model: str, slots: int, stats: EngineStats) -> Stats:
         requests_finished=stats.requests_finished,
         preemptions=stats.preemptions,
         evictions=stats.evictions,
+        copies=stats.copies,
+        forks=stats.forks,
+        drafts_proposed=stats.drafts_proposed,
+        drafts_accepted=stats.drafts_accepted,
         tokens_per_second=stats.tokens_per_second if stats.running else None,
         step_ms=stats.step_ms,
     )

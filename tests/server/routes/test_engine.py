@@ -69,6 +69,10 @@ def test_the_report_has_every_number() -> None:
         "requests_finished": 0,
         "preemptions": 1,
         "evictions": 0,
+        "copies": 0,
+        "forks": 0,
+        "drafts_proposed": 0,
+        "drafts_accepted": 0,
         "tokens_per_second": 40.0,
         "step_ms": {"forward": 9.5},
     }
