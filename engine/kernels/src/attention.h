@@ -66,6 +66,12 @@ INLINE HeadBlock head_block(const AttentionTask *task, int ordinal) {
     return head_block(task->cache, task->span, task->layer, task->kv_head, ordinal);
 }
 
+// Ask for what lies in the same place `count` blocks on: a sequence's blocks mostly lie one after the other. Worth it where
+// few queries meet each key.
+INLINE void ask_for_next(const AttentionTask *task, const uint8_t *from, int count) {
+    __builtin_prefetch(from + count * task->cache->block_bytes);
+}
+
 // Scores of M queries against B blocks of keys. A score is one chain of products in the order of the dimensions; there are
 // enough chains at once to hide how long each product takes.
 template <int M, int B, int TYPE>
@@ -77,7 +83,10 @@ INLINE void score_blocks(const AttentionTask *task, const float *const *queries,
         UNROLL for (int b = 0; b < B; ++b) sums[m][b] = splat(0);
     for (int d = 0; d < task->cache->head_dim; d += 2) {
         Pair keys[B];
-        UNROLL for (int b = 0; b < B; ++b) keys[b] = load_pair<TYPE>(block[b].keys, d, BLOCK, 0);
+        UNROLL for (int b = 0; b < B; ++b) {
+            keys[b] = load_pair<TYPE>(block[b].keys, d, BLOCK, 0);
+            if (M <= 3) ask_for_next(task, block[b].keys + d * BLOCK * element_bytes(task->cache), B);
+        }
         UNROLL for (int m = 0; m < M; ++m)
             UNROLL for (int b = 0; b < B; ++b) {
                 sums[m][b] = fma(keys[b].first, splat(queries[m][d]), sums[m][b]);
@@ -104,7 +113,11 @@ INLINE void mix_blocks(const AttentionTask *task, int ordinal, int count, const 
             int keys = count - done < BLOCK ? count - done : BLOCK;
             for (int k = 0; k < keys; k += 2) {
                 Pair values[S];
-                UNROLL for (int s = 0; s < S; ++s) values[s] = load_pair<TYPE>(block.values, k, head_dim, d + 16 * s);
+                UNROLL for (int s = 0; s < S; ++s) {
+                    values[s] = load_pair<TYPE>(block.values, k, head_dim, d + 16 * s);
+                    if (M <= 3)
+                        ask_for_next(task, block.values + (k * head_dim + 2 * (d + 16 * s)) * element_bytes(task->cache), 2);
+                }
                 UNROLL for (int m = 0; m < M; ++m)
                     UNROLL for (int s = 0; s < S; ++s)
                         added[m][s] = fma(splat(weights[m * CHUNK + done + k]), values[s].first, added[m][s]);
