@@ -597,6 +597,27 @@ def test_generate_maps_what_nobody_foresaw_and_cancels_when_it_is_left():
     on_stage(scenario)
 
 
+def test_an_answer_without_an_end_is_a_failure():
+    async def scenario(stage: Stage) -> None:
+        stage.puppet.say("Par", EOFError())
+        heard = []
+        with pytest.raises(BackendFailed, match="broke off"):
+            async for event in stage.hub.generate(GenerationRequest("r", "toy")):
+                heard.append(event)
+        assert [event.text for event in heard] == ["Par"]
+
+    on_stage(scenario)
+
+
+def test_a_name_is_resolved_to_the_full_one():
+    async def scenario(stage: Stage) -> None:
+        assert {await stage.hub.resolve(name) for name in ("", "toy", "puppet/toy")} == {"puppet/toy"}
+        with pytest.raises(ModelNotFound):
+            await stage.hub.resolve("nobody")
+
+    on_stage(scenario)
+
+
 def test_a_model_that_has_just_come_is_found_by_asking_once_more():
     async def scenario(stage: Stage) -> None:
         stage.puppet.models = [ModelInfo("new")]

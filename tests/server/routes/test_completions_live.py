@@ -269,6 +269,28 @@ def test_an_engine_works_one_step_at_most_for_nobody(
     within(test)
 
 
+def test_who_finds_no_room_is_told_when_to_come_back_and_finds_some_then(tmp_path: Path) -> None:
+    async def test() -> None:
+        backend = Watched(tmp_path, max_batch_size=1, max_queue_size=1)
+        async with door(backend) as (hub, url), httpx.AsyncClient(timeout=SECONDS) as client:
+            backend.hear()
+            endless = {"prompt": "a", "max_tokens": 1_000, "temperature": 0}
+            holding = [asyncio.create_task(client.post(f"{url}/completions", json=endless)) for _ in range(2)]
+            await eventually(lambda: hub.active == 2)
+            for stream in (False, True):
+                full = await client.post(f"{url}/completions", json={"prompt": "b", "stream": stream})
+                assert full.status_code == 503
+                assert int(full.headers["retry-after"]) >= 1
+                assert full.json()["error"]["message"] == "Engine overloaded."
+            for task in holding:
+                task.cancel()
+            await eventually(lambda: hub.active == 0)
+            await backend.rest()
+            assert (await client.post(f"{url}/completions", json={"prompt": "b"})).status_code == 200
+
+    within(test)
+
+
 def test_half_of_forty_leave_and_nothing_of_them_stays(tmp_path: Path) -> None:
     """They leave at any time: before the head, among the events, after the last one. The others notice nothing."""
     chance = random.Random(7)
