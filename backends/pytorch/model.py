@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from backends.base import (
     BackendError,
@@ -26,10 +25,10 @@ from backends.base import (
     Unsupported,
 )
 from backends.pytorch.answer import Answer
+from backends.pytorch.prompts import Prompts
 from backends.pytorch.stats import as_stats
 from engine.config import EngineConfig
-from engine.errors import PromptTooLong, QueueFull, TemplateError
-from engine.sampling_params import SamplingParams
+from engine.errors import PromptTooLong, QueueFull
 from engine.worker import (
     Crashed,
     Ended,
@@ -40,12 +39,8 @@ from engine.worker import (
     Ready,
     Rejected,
     Report,
-    Request,
     Stepped,
 )
-
-if TYPE_CHECKING:
-    from engine.tokenizer import Tokenizer
 
 RETRY_AFTER = 2.0  # seconds
 BROKEN = "Error connecting to engine: it broke while answering and is starting again. Send the message again."
@@ -76,6 +71,7 @@ class ServedModel:
         self._measured = measured
         self._ready: Ready | None = None
         self._answers: dict[str, Answer] = {}
+        self._prompts = Prompts()
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._worker = EngineWorker(path, config, self._from_thread)
@@ -114,7 +110,7 @@ class ServedModel:
             async with aclosing(self.loading()) as loading:
                 async for done, total in loading:
                     yield Progress("loading", done, total, message=f"Loading {self.info.name}")
-            self._worker.submit(await asyncio.to_thread(_prepare, request, self._engine()))
+            self._worker.submit(await self._prompts.prepare(request, self._engine()))
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     yield event
@@ -125,7 +121,7 @@ class ServedModel:
 
     async def count_tokens(self, request: GenerationRequest) -> int:
         """The tokens of the prompt. The model is ready."""
-        return len(await asyncio.to_thread(_encode, request, self._engine().tokenizer))
+        return await self._prompts.count(request, self._engine())
 
     def _end_if_idle(self) -> None:
         if self.info.state == "draining" and not self._answers:
@@ -187,42 +183,6 @@ class ServedModel:
     def _fail_all(self, error: BackendError) -> None:
         for answer in self._answers.values():
             answer.fail(error)
-
-
-def _prepare(request: GenerationRequest, engine: Ready) -> Request:
-    """What the engine needs. Encoding a long prompt and rendering a template take time: not for the loop."""
-    token_ids = _encode(request, engine.tokenizer)
-    params = request.params
-    left = max(1, engine.context_length - len(token_ids))
-    sampling = SamplingParams(
-        temperature=params.temperature,
-        top_k=params.top_k,
-        top_p=params.top_p,
-        min_p=params.min_p,
-        max_tokens=left if params.max_tokens is None else params.max_tokens,
-        stop=params.stop if request.messages is None else params.stop + engine.tokenizer.stop,
-        seed=params.seed,
-    )
-    return Request(request.request_id, token_ids, sampling, request.n, request.fairness_key, request.priority)
-
-
-def _encode(request: GenerationRequest, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The prompt's tokens, and those of the answer's beginning. Raises Unsupported if the template refuses."""
-    if request.messages is not None:
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
-        # What templates of models that can think ask for; others take no notice of it.
-        switches = {} if request.think is None else {"enable_thinking": request.think}
-        try:
-            ids = tokenizer.encode_chat(messages, **switches)
-        except TemplateError as error:
-            raise Unsupported(str(error)) from error
-    elif request.token_ids is not None:
-        ids = list(request.token_ids)
-    else:
-        ids = tokenizer.encode(request.prompt or "")
-        if ids and tokenizer.add_bos and tokenizer.bos_id is not None:
-            ids.insert(0, tokenizer.bos_id)
-    return tuple(ids + tokenizer.encode(request.resume_text))
 
 
 def _as_backend_error(error: Exception) -> BackendError:

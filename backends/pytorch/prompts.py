@@ -1,0 +1,80 @@
+"""From a request of the backends' interface to what the engine takes: token ids and sampling parameters.
+
+To render a template and to encode a long prompt takes time, so that is done on other threads than the event loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from backends.base import GenerationRequest, Unsupported
+from engine.errors import TemplateError
+from engine.sampling_params import SamplingParams
+from engine.worker import Ready, Request
+
+if TYPE_CHECKING:
+    from engine.tokenizer import Tokenizer
+
+KEPT = 16
+
+
+class Prompts:
+    """Encodes prompts. A chat counts its prompt before it asks for the answer, so what was counted last is kept."""
+
+    def __init__(self) -> None:
+        self._counted: dict[tuple[object, ...], tuple[int, ...]] = {}
+
+    async def count(self, request: GenerationRequest, engine: Ready) -> int:
+        """How many tokens the prompt has. Raises Unsupported if the template refuses."""
+        token_ids = await asyncio.to_thread(_encode, request, engine.tokenizer)
+        self._counted[_prompt(request)] = token_ids
+        if len(self._counted) > KEPT:
+            del self._counted[next(iter(self._counted))]
+        return len(token_ids)
+
+    async def prepare(self, request: GenerationRequest, engine: Ready) -> Request:
+        """What the engine needs. Raises Unsupported if the template refuses."""
+        token_ids = self._counted.pop(_prompt(request), None)
+        if token_ids is None:
+            token_ids = await asyncio.to_thread(_encode, request, engine.tokenizer)
+        sampling = _sampling(request, engine, left=max(1, engine.context_length - len(token_ids)))
+        return Request(request.request_id, token_ids, sampling, request.n, request.fairness_key, request.priority)
+
+
+def _prompt(request: GenerationRequest) -> tuple[object, ...]:
+    """What the tokens depend on. The request itself is a part of it: a template may look at the clock."""
+    asked = (request.messages, request.prompt, request.token_ids)
+    return (request.request_id, *asked, request.think, request.resume_text)
+
+
+def _sampling(request: GenerationRequest, engine: Ready, left: int) -> SamplingParams:
+    params = request.params
+    return SamplingParams(
+        temperature=params.temperature,
+        top_k=params.top_k,
+        top_p=params.top_p,
+        min_p=params.min_p,
+        max_tokens=left if params.max_tokens is None else params.max_tokens,
+        stop=params.stop if request.messages is None else params.stop + engine.tokenizer.stop,
+        seed=params.seed,
+    )
+
+
+def _encode(request: GenerationRequest, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The prompt's tokens, and those of the answer's beginning. Raises Unsupported if the template refuses."""
+    if request.messages is not None:
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        # What templates of models that can think ask for; others take no notice of it.
+        switches = {} if request.think is None else {"enable_thinking": request.think}
+        try:
+            ids = tokenizer.encode_chat(messages, **switches)
+        except TemplateError as error:
+            raise Unsupported(str(error)) from error
+    elif request.token_ids is not None:
+        ids = list(request.token_ids)
+    else:
+        ids = tokenizer.encode(request.prompt or "")
+        if ids and tokenizer.add_bos and tokenizer.bos_id is not None:
+            ids.insert(0, tokenizer.bos_id)
+    return tuple(ids + tokenizer.encode(request.resume_text))
