@@ -20,7 +20,8 @@ class EngineConfig:
     `max_prefill_while_decoding` is how much of that may be prompt: it bounds how long they pause. `context_length`
     makes the model's own shorter; without it, contexts past 16,384 are cut to that. `kv_tokens` is how many tokens all
     sequences together may keep; what does not fit is computed again later. `tokenizer_path` is a `tokenizer.json` whose
-    rules replace those of the model's file.
+    rules replace those of the model's file. `speculation` guesses ahead where a text repeats itself: answers stay the
+    same.
     """
 
     dtype_path: ComputePath = "fast"
@@ -33,3 +34,4 @@ class EngineConfig:
     context_length: int | None = None
     kv_tokens: int | None = None
     tokenizer_path: Path | None = None
+    speculation: bool = True

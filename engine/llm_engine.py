@@ -19,22 +19,24 @@ from engine.errors import PromptTooLong
 from engine.loading import LoadedModel, load_model
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
-from engine.sampler import Pick, sample
+from engine.sampler import Pick
 from engine.sampling_params import MOST_ANSWERS, SamplingParams
-from engine.scheduler import Chunk, Proposer, Scheduler
+from engine.scheduler import Chunk, Scheduler
 from engine.sequence import Sequence, sibling_seed
+from engine.speculation import NGramProposer
 from engine.step_meter import StepMeter
 
 
 class LLMEngine:
     """Runs requests on one model, several at a time."""
 
-    def __init__(self, loaded: LoadedModel, config: EngineConfig, proposer: Proposer | None = None) -> None:
-        """`proposer` guesses tokens ahead, which spares steps and changes no answer."""
+    def __init__(self, loaded: LoadedModel, config: EngineConfig) -> None:
+        self._proposer = NGramProposer(loaded.model.step_cost) if config.speculation else None
+        self._sample = loaded.model.make_sampler()
         self.tokenizer = loaded.tokenizer
         self.context_length = loaded.context_length
         self._runner = ModelRunner(loaded.model, loaded.cache)
-        self._scheduler = Scheduler(BlockManager(loaded.cache.blocks), config, proposer)
+        self._scheduler = Scheduler(BlockManager(loaded.cache.blocks), config, self._proposer)
         self._unfinished: dict[str, list[Sequence]] = {}
         self._meter = StepMeter()
         self._generated = self._computed = self._proposed = self._accepted = self._finished = 0
@@ -107,7 +109,7 @@ class LLMEngine:
         meter.done("schedule")
         logits = self._runner.run(chunks)
         meter.done("model")
-        tokens = sample(logits, _picks(chunks))
+        tokens = self._sample(logits, _picks(chunks))
         meter.done("sample")
         outputs = self._postprocess(chunks, tokens)
         meter.done("postprocess")
@@ -118,6 +120,9 @@ class LLMEngine:
         """Go on with another form of the same model, between two steps. What runs is computed again there."""
         assert loaded.context_length >= self.context_length, "a running answer may not fit"
         self._runner = ModelRunner(loaded.model, loaded.cache)
+        self._sample = loaded.model.make_sampler()
+        if self._proposer is not None:
+            self._proposer.cost = loaded.model.step_cost
         self._scheduler.restart(BlockManager(loaded.cache.blocks))
 
     def request_ids(self) -> list[str]:

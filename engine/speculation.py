@@ -7,11 +7,11 @@ without. A right one saves a step, a wrong one costs a row of it, so guesses are
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence as SequenceOf
 from weakref import WeakKeyDictionary
 
 from engine.sequence import Sequence
+from engine.step_cost import StepCost
 
 MAX_GUESSES = 8
 
@@ -23,18 +23,6 @@ _PRIOR_WEIGHT = 4
 _MEMORY = 20  # how many of the last tokens an estimate rests on
 _HOPELESS = 0.05
 _WORTH_IT = 0.97  # what guesses must bring the price of a token down to: they have their own small costs
-
-
-class StepCost:
-    """What a step costs by its rows: straight lines through measured points, and on after them."""
-
-    def __init__(self, *points: tuple[int, float]) -> None:
-        self._points = points
-
-    def __call__(self, rows: int) -> float:
-        right = bisect_left(self._points, (rows, 0.0), lo=1, hi=len(self._points) - 1)
-        (first, low), (last, high) = self._points[right - 1 : right + 1]
-        return low + (high - low) * (rows - first) / (last - first)
 
 
 class Lookup:
@@ -104,7 +92,7 @@ class NGramProposer:
     """Shares the rows of a step among the sequences that have something to guess."""
 
     def __init__(self, cost: StepCost) -> None:
-        self._cost = cost
+        self.cost = cost
         self._lookups: WeakKeyDictionary[Sequence, Lookup] = WeakKeyDictionary()
         self._rows = 1
         self._tokens = 1.0
@@ -120,10 +108,10 @@ class NGramProposer:
             lookup = self._lookups[sequence] = Lookup(sequence.tokens)
         guesses = lookup.guess(min(room, MAX_GUESSES))
         best, gain, expected = 0, 0.0, 0.0
-        price = _WORTH_IT * self._cost(self._rows) / self._tokens
+        price = _WORTH_IT * self.cost(self._rows) / self._tokens
         for count, (_, likelihood) in enumerate(guesses, start=1):
             expected += likelihood
-            if (now := self._cost(self._rows + count) / (self._tokens + expected)) < price:
+            if (now := self.cost(self._rows + count) / (self._tokens + expected)) < price:
                 best, gain, price = count, expected, now
         self._rows += best
         self._tokens += gain

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from engine.kv_cache import KVCache
 from engine.models.config import LlamaConfig
+from engine.sampler import Sampler
 from engine.step import StepInput
+from engine.step_cost import StepCost
 
 
 class Model(Protocol):
@@ -17,8 +19,17 @@ class Model(Protocol):
     @property
     def config(self) -> LlamaConfig: ...
 
+    @property
+    def step_cost(self) -> StepCost:
+        """What a step costs by its rows."""
+        ...
+
     def make_cache(self, blocks: int) -> KVCache:
         """A cache in the form that `forward` works on, for `blocks * BLOCK` positions."""
+        ...
+
+    def make_sampler(self) -> Sampler:
+        """What picks tokens from this model's logits."""
         ...
 
     def forward(self, step: StepInput, cache: KVCache) -> Tensor:

@@ -23,7 +23,9 @@ from engine.layers.rotary import Rotary, rotate
 from engine.loader.dequantize import dequantize
 from engine.models.config import LlamaConfig
 from engine.models.llama_weights import LayerWeights, LinearWeights, LlamaWeights
+from engine.sampler import Sampler, sample
 from engine.step import StepInput
+from engine.step_cost import GPU, PYTORCH, StepCost
 
 MakeLinear = Callable[[Tensor, Tensor | None], Linear]
 
@@ -56,6 +58,14 @@ class Llama:
         return TensorKVCache(
             config.layers, config.kv_heads, config.head_dim, blocks, self._numerics.dtype, self._numerics.device
         )
+
+    def make_sampler(self) -> Sampler:
+        return sample
+
+    @property
+    def step_cost(self) -> StepCost:
+        """What a step costs by its rows."""
+        return PYTORCH if self._numerics.device.type == "cpu" else GPU
 
     def forward(self, step: StepInput, cache: KVCache) -> Tensor:
         """Compute the step's tokens, keeping their keys and values in `cache`.

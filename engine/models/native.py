@@ -11,10 +11,13 @@ from torch import Tensor
 from engine.errors import KernelsUnavailable
 from engine.kernels.native import Arena, KVType, Matrix, ModelWeights, NativeKVCache, NativeLibrary, NativeModel
 from engine.kernels.native import LayerWeights as PackedLayer
+from engine.kernels.sampling import NativeSampler
 from engine.kv_cache import KVCache
 from engine.models.config import LlamaConfig
 from engine.models.llama_weights import LayerWeights, LinearWeights, LlamaWeights, StoredRows
+from engine.sampler import Sampler
 from engine.step import StepInput
+from engine.step_cost import KERNELS, StepCost
 
 _LANES = 16  # what the kernels compute at once
 _MOST_IN_GROUP = 64
@@ -56,6 +59,15 @@ class NativeLlama:
         """Room for the keys and values of so many blocks."""
         config = self.config
         return NativeKVCache(self._library, config.layers, config.kv_heads, config.head_dim, blocks, self._kv_type)
+
+    def make_sampler(self) -> Sampler:
+        """The compiled one."""
+        return NativeSampler(self._library, self.config.vocabulary)
+
+    @property
+    def step_cost(self) -> StepCost:
+        """What a step costs by its rows."""
+        return KERNELS.get(self._library.kernels, KERNELS["avx2"])
 
     def forward(self, step: StepInput, cache: KVCache) -> Tensor:
         """Compute the step's tokens, keeping their keys and values in `cache`.

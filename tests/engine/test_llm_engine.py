@@ -124,7 +124,7 @@ def test_a_seed_that_was_drawn_can_be_used_again(engine: LLMEngine) -> None:
 
 
 def test_abort_frees_the_slot_and_the_cache_at_once(make_engine: Callable[..., LLMEngine]) -> None:
-    engine = make_engine(max_batch_size=1)
+    engine = make_engine(max_batch_size=1, speculation=False)
     engine.add_request("first", [9] * 300, replace(GREEDY, max_tokens=500))
     engine.add_request("second", PROMPT, GREEDY)
     run(engine, steps=5)
@@ -144,7 +144,8 @@ def test_aborting_who_waits_or_is_not_there_is_no_error(make_engine: Callable[..
     assert set(run(engine)) == {"runs"}
 
 
-def test_a_finished_engine_holds_nothing(engine: LLMEngine) -> None:
+def test_a_finished_engine_holds_nothing(make_engine: Callable[..., LLMEngine]) -> None:
+    engine = make_engine(speculation=False)
     ask(engine, PROMPT)
     stats = engine.stats()
     assert (stats.running, stats.waiting, stats.blocks_used) == (0, 0, 0)

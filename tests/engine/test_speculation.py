@@ -10,7 +10,8 @@ import pytest
 from engine.detokenizer import StopChecker, StreamDecoder
 from engine.sampling_params import SamplingParams
 from engine.sequence import Sequence
-from engine.speculation import Lookup, NGramProposer, StepCost
+from engine.speculation import Lookup, NGramProposer
+from engine.step_cost import StepCost
 
 CHEAP = StepCost((1, 1.0), (4, 1.3), (8, 1.7), (16, 2.8))
 LINEAR = StepCost((1, 1.0), (2, 2.0))
@@ -160,8 +161,3 @@ def test_a_sequence_that_is_gone_is_forgotten() -> None:
     del one
     gc.collect()
     assert not proposer._lookups
-
-
-def test_costs_between_and_beyond_measured_points_lie_on_lines() -> None:
-    cost = StepCost((1, 1.0), (4, 1.6), (8, 3.6))
-    assert [cost(rows) for rows in (1, 2, 4, 6, 8, 10)] == pytest.approx([1, 1.2, 1.6, 2.6, 3.6, 4.6])
