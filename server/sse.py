@@ -7,13 +7,10 @@ asked for; here it waits for that event, so that what goes wrong until then stil
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from typing import TypeVar
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from starlette.types import Send
-
-T = TypeVar("T")
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -29,47 +26,45 @@ class EventStream:
         self.begun = False
         self._send = send
         self._stalled_s = stalled_s
+        self._writing = asyncio.Lock()
+        self._silent = True  # since somebody last asked
 
     async def data(self, line: bytes) -> None:
         """Send an event. `line` holds no line end."""
         await self._write(b"data: " + line + b"\n\n")
-
-    async def ping(self) -> None:
-        """Show that the connection lives, to whatever counts its silence."""
-        await self._write(b": ping\n\n")
 
     async def finish(self) -> None:
         """Say in the way of OpenAI's API that this was all."""
         await self.data(b"[DONE]")
         await self._write(b"", more=False)
 
+    @asynccontextmanager
+    async def kept_alive(self, every_s: float) -> AsyncGenerator[None]:
+        """Within this context, a comment goes out whenever nothing else did for `every_s` seconds.
+
+        That shows whatever counts the connection's silence that it lives. It begins the stream, too.
+        """
+        pinging = asyncio.create_task(self._ping(every_s))
+        try:
+            yield
+        finally:
+            pinging.cancel()
+            await asyncio.wait({pinging})
+
+    async def _ping(self, every_s: float) -> None:
+        try:
+            while True:
+                self._silent = True
+                await asyncio.sleep(every_s)
+                if self._silent:
+                    await self._write(b": ping\n\n")
+        except TimeoutError:
+            pass  # whoever writes the next event finds out as well
+
     async def _write(self, body: bytes, *, more: bool = True) -> None:
-        async with asyncio.timeout(self._stalled_s):
+        async with asyncio.timeout(self._stalled_s), self._writing:
+            self._silent = False
             if not self.begun:
                 self.begun = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def with_pauses(source: AsyncGenerator[T, None], every_s: float) -> AsyncGenerator[T | None, None]:
-    """The items of `source`, and None whenever there was none for `every_s` seconds. Closing it closes the source."""
-    async with aclosing(source):
-        items = aiter(source)
-        while True:
-            waiting = asyncio.ensure_future(_next(items))
-            try:
-                while not (await asyncio.wait({waiting}, timeout=every_s))[0]:
-                    yield None
-            finally:
-                if not waiting.done():
-                    waiting.cancel()
-                    await asyncio.wait({waiting})
-            try:
-                item = waiting.result()
-            except StopAsyncIteration:
-                return
-            yield item
-
-
-async def _next(items: AsyncIterator[T]) -> T:
-    return await anext(items)

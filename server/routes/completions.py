@@ -23,7 +23,7 @@ from server.hub import Hub
 from server.openai.completions import Completing, Completion, CompletionRequest
 from server.openai.errors import error_body, failure_body
 from server.openai.requests import read_request
-from server.sse import EventStream, with_pauses
+from server.sse import EventStream
 
 PING_EVERY_S = 15.0  # sooner than proxies lose patience
 
@@ -88,10 +88,8 @@ def streamed(events: Events, completing: Completing, include_usage: bool, ping_e
         del scope, receive
         stream = EventStream(send)
         try:
-            async with aclosing(with_pauses(events, ping_every_s)) as paused:
-                async for event in paused:
-                    if event is None:
-                        await stream.ping()
+            async with aclosing(events), stream.kept_alive(ping_every_s):
+                async for event in events:
                     for piece in _pieces(event, completing, include_usage):
                         await stream.data(piece)
         except TimeoutError:
@@ -110,7 +108,7 @@ def streamed(events: Events, completing: Completing, include_usage: bool, ping_e
     return answer
 
 
-def _pieces(event: Event | None, completing: Completing, include_usage: bool) -> Iterator[bytes]:
+def _pieces(event: Event, completing: Completing, include_usage: bool) -> Iterator[bytes]:
     """What a stream says of an event. Where it ends with the usage, it says in every piece that there is none yet."""
 
     def encoded(piece: Completion) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 
 import pytest
 from starlette.types import Message
 
-from server.sse import EventStream, with_pauses
+from server.sse import EventStream
+from tests.server.doubles import eventually
 
 SOON_S = 0.01
 
@@ -24,7 +24,6 @@ def test_a_stream_begins_with_its_first_event_and_not_before() -> None:
         stream = EventStream(send)
         assert (stream.begun, sent) == (False, [])
         await stream.data(b"one")
-        await stream.ping()
         await stream.finish()
         head, *bodies = sent
         assert stream.begun
@@ -32,7 +31,6 @@ def test_a_stream_begins_with_its_first_event_and_not_before() -> None:
         assert dict(head["headers"])[b"content-type"].startswith(b"text/event-stream")
         assert [(body["body"], body["more_body"]) for body in bodies] == [
             (b"data: one\n\n", True),
-            (b": ping\n\n", True),
             (b"data: [DONE]\n\n", True),
             (b"", False),
         ]
@@ -52,83 +50,60 @@ def test_a_client_that_takes_nothing_is_given_up() -> None:
     asyncio.run(test())
 
 
-class Source:
-    """Gives what it is handed. Notes whether it was closed."""
+async def texts(silence: Callable[[EventStream], Awaitable[None]]) -> list[bytes]:
+    """What is sent in one stream that is kept alive while `silence` lasts."""
+    sent: list[Message] = []
 
-    def __init__(self, *items: str) -> None:
-        self.items: asyncio.Queue[str | Exception | None] = asyncio.Queue()
-        self.closed = False
-        for item in items:
-            self.items.put_nowait(item)
+    async def send(message: Message) -> None:
+        sent.append(message)
 
-    async def __call__(self) -> AsyncGenerator[str, None]:
-        try:
-            while (item := await self.items.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-        finally:
-            self.closed = True
+    stream = EventStream(send)
+    async with stream.kept_alive(SOON_S):
+        await silence(stream)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nobody pings any more"
+    assert [message["type"] for message in sent[:1]] in ([], ["http.response.start"])
+    return [message["body"] for message in sent[1:]]
 
 
-def test_items_come_as_they_are_and_silence_is_told() -> None:
-    async def test() -> None:
-        source = Source("a", "b")
-        async with aclosing(with_pauses(source(), SOON_S)) as items:
-            assert [await anext(items) for _ in range(2)] == ["a", "b"]
-            assert [await anext(items) for _ in range(2)] == [None, None]
-            source.items.put_nowait("c")
-            while (item := await anext(items)) is None:
-                pass
-            assert item == "c", "nothing is lost to a pause"
-            source.items.put_nowait(None)
-            assert {item async for item in items} <= {None}
-        assert source.closed
+def test_silence_is_filled_with_comments_which_begin_the_stream() -> None:
+    async def silence(stream: EventStream) -> None:
+        await eventually(lambda: stream.begun)
 
-    asyncio.run(test())
+    assert set(asyncio.run(texts(silence))) == {b": ping\n\n"}
 
 
-def test_an_error_of_the_source_is_raised() -> None:
-    async def test() -> None:
-        source = Source("a")
-        source.items.put_nowait(ValueError("broken"))
-        async with aclosing(with_pauses(source(), 60)) as items:
-            assert await anext(items) == "a"
-            with pytest.raises(ValueError, match="broken"):
-                await anext(items)
+def test_events_are_as_good_as_comments() -> None:
+    async def no_silence(stream: EventStream) -> None:
+        for _ in range(3):
+            await stream.data(b"one")
 
-    asyncio.run(test())
+    assert asyncio.run(texts(no_silence)) == [b"data: one\n\n"] * 3
 
 
-@pytest.mark.parametrize("paused", [False, True])
-def test_closing_it_closes_the_source(paused: bool) -> None:
-    async def test() -> None:
-        source = Source("a")
-        items = with_pauses(source(), SOON_S)
-        assert await anext(items) == "a"
-        if paused:
-            assert await anext(items) is None
-        await items.aclose()
-        assert source.closed
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+def test_what_goes_wrong_in_the_silence_is_raised() -> None:
+    async def broken(stream: EventStream) -> None:
+        raise ValueError("broken")
 
-    asyncio.run(test())
+    with pytest.raises(ValueError, match="broken"):
+        asyncio.run(texts(broken))
 
 
-def test_cancelling_whoever_waits_for_it_closes_the_source() -> None:
-    async def test() -> None:
-        source = Source()
+def test_a_comment_does_not_come_between_the_head_and_the_event_it_belongs_to() -> None:
+    """Both may write at once: what the server takes slowly must still go out in order."""
 
-        async def read() -> None:
-            async with aclosing(with_pauses(source(), 60)) as items:
-                await anext(items)
+    async def test() -> list[str]:
+        sent: list[str] = []
 
-        reading = asyncio.create_task(read())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        reading.cancel()
-        await asyncio.wait({reading})
-        assert reading.cancelled()
-        assert source.closed
+        async def slow(message: Message) -> None:
+            await asyncio.sleep(2 * SOON_S)
+            sent.append(message["type"])
 
-    asyncio.run(test())
+        stream = EventStream(slow)
+        async with stream.kept_alive(SOON_S):
+            await asyncio.gather(*(stream.data(b"one") for _ in range(3)))
+        return sent
+
+    head, *bodies = asyncio.run(test())
+    assert head == "http.response.start"
+    assert set(bodies) == {"http.response.body"}
+    assert len(bodies) >= 3
