@@ -137,7 +137,7 @@ async def reading(server: WatchedServer, streams: int, words: int) -> dict[str, 
         "first_piece_ms": long.first_ms,
         "prompt_tokens_per_second": long.prompt_tokens / (long.first_ms / 1000),
         "without": spread(pause for answer in answers for pause in answer.pauses(quiet_from, sent)),
-        "with": spread(pause for answer in answers for pause in answer.pauses(sent, long.pieces[0])),
+        "with": spread(pause for answer in answers for pause in answer.pauses(sent, long.first)),
         "loop": loop_figures(watched),
     }
 
@@ -156,9 +156,9 @@ async def _all_write(answers: Sequence[Answer], streams: int) -> None:
 
 
 def long_message(words: int) -> str:
-    """A text that says nothing, for which nothing that was read before is of use."""
+    """A text that says nothing, for which nothing that was read before is of use, and a question."""
     drawn = random.Random(words)
-    return " ".join(drawn.choice(WORDS) for _ in range(words))
+    return " ".join(drawn.choice(WORDS) for _ in range(words)) + "\n\nTell me what you think of this list of words."
 
 
 # Figures

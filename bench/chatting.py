@@ -22,6 +22,7 @@ class Answer:
     asked: float
     text: str = ""
     pieces: list[float] = field(default_factory=list)  # when each delta came
+    ended: float = 0.0
     end: dict[str, Any] = field(default_factory=dict)  # the `ai` frame
 
     @property
@@ -39,13 +40,18 @@ class Answer:
 
     @property
     def first_ms(self) -> float:
-        """From the question to the first piece of the answer."""
-        return (self.pieces[0] - self.asked) * 1000
+        """From the question to the first piece of the answer, or to the end of an empty one."""
+        return (self.first - self.asked) * 1000
+
+    @property
+    def first(self) -> float:
+        """When the first piece came, or the end of an empty answer."""
+        return self.pieces[0] if self.pieces else self.ended
 
     @property
     def token_ms(self) -> float:
         """From one token to the next, on average."""
-        return (self.pieces[-1] - self.pieces[0]) / max(1, self.tokens - 1) * 1000
+        return (self.ended - self.first) / max(1, self.tokens - 1) * 1000
 
     def pauses(self, since: float = 0.0, until: float = float("inf")) -> list[float]:
         """Milliseconds between one piece and the next, of the pauses that touch the time between the two."""
@@ -75,7 +81,7 @@ class Chat:
                 answer.pieces.append(now)
                 answer.text += event["message"]
             elif event["type"] == "ai":
-                answer.end = event
+                answer.end, answer.ended = event, now
                 return answer
             elif event["type"] == "error":
                 raise RuntimeError(event["message"])

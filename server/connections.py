@@ -16,6 +16,7 @@ from server.protocol import CloseCode, EngineMessage, LoadingMessage, ModelsMess
 from server.subscriber import Subscriber, TooSlow
 
 CLOSE_TIMEOUT_S = 10.0
+AT_ONCE = 64  # sockets a notice goes to before others have their turn on the loop
 SERVER_FAULT = 1011
 
 log = structlog.get_logger()
@@ -76,6 +77,7 @@ class ConnectionManager:
     def __init__(self) -> None:
         self.active_connections: list[WebSocket] = []
         self._connections: dict[WebSocket, Connection] = {}
+        self._notices: dict[str, str] = {}  # the latest of each kind
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -105,9 +107,15 @@ class ConnectionManager:
     def broadcast(self, message: ModelsMessage | LoadingMessage | EngineMessage | SystemMessage) -> None:
         """Show `message` to every socket. One that reads slowly gets the latest of each kind. Never waits."""
         key = f"{message.type} {message.model}" if isinstance(message, LoadingMessage | EngineMessage) else message.type
-        frame = encode(message)
-        for connection in self._connections.values():
-            connection.subscriber.transient(key, frame)
+        self._notices[key] = encode(message)
+        self._show(key, tuple(self._connections.values()))
+
+    def _show(self, key: str, connections: tuple[Connection, ...]) -> None:
+        """In portions: to wake a thousand writers at once would hold up every answer."""
+        for connection in connections[:AT_ONCE]:
+            connection.subscriber.transient(key, self._notices[key])
+        if rest := connections[AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._show, key, rest)
 
     async def close_all(self, code: int, reason: str = "") -> None:
         """Close every socket with `code`, and wait until they are closed, or will not be."""

@@ -31,7 +31,7 @@ from server.clock import Clock
 from server.commands import CommandRefused
 from server.connections import ConnectionManager
 from server.context import turns
-from server.meter import EngineReport, Meter
+from server.meter import Meter
 from server.models import Models
 from server.options import HubOptions
 from server.prompt import accept
@@ -39,7 +39,6 @@ from server.prompting import Question, prepare
 from server.protocol import (
     Ack,
     ClientMessage,
-    EngineMessage,
     ModelsMessage,
     NoticeEvent,
     QueueRemoveCommand,
@@ -87,8 +86,10 @@ class Hub:
         self.sessions = Sessions(self.options.limits, self.options.window_s, self.clock, self._forgotten)
         self.active = 0  # requests that are being answered
         self._catalogue = Catalogue(self.backends, self.options.expected_models, self.options.max_tokens)
-        self._meter = Meter(self.backends, self.clock, self.connections.broadcast)
-        self._models = Models(self._catalogue, self.clock, self.connections.broadcast, self._meter.changed)
+        self.meter = Meter(
+            self.backends, self.clock, self.connections.broadcast, lambda: len(self.connections.active_connections)
+        )
+        self._models = Models(self._catalogue, self.clock, self.connections.broadcast, self.meter.changed)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()  # sessions with subscribers
@@ -120,7 +121,7 @@ class Hub:
             await asyncio.wait(self._runs, timeout=CLOSE_GRACE_S)
         await self.connections.close_all(RESTARTING, f"retry_after={RETRY_AFTER_S}")
         self.sessions.close()
-        self._meter.close()
+        self.meter.close()
         await self._models.close()
         for backend in self.backends:
             try:
@@ -192,14 +193,6 @@ class Hub:
         """Whether any backend can answer, as last heard."""
         health = self._catalogue.health()
         return replace(health, details={**health.details, "active": self.active, "sessions": len(self.sessions)})
-
-    def engines(self) -> list[EngineMessage]:
-        """What the engines do at this moment, as the page is told it."""
-        return self._meter.messages()
-
-    def engine_reports(self) -> list[EngineReport]:
-        """Everything that is known of the engines at this moment."""
-        return self._meter.reports()
 
     # Answers
 

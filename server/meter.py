@@ -1,6 +1,7 @@
 """The numbers of the backends' engines, for those who watch: told when they change, but not more than once a second.
 
-Asks nobody: a backend says when its numbers changed, and they are read then. Knows nothing of sockets.
+Asks nobody: a backend says when its numbers changed, and they are read then. Knows nothing of sockets, only how many
+watch: to thousands they are told less often, so that they never cost more than a hundredth of the loop's time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from server.clock import Clock, Timer
 from server.protocol import EngineFigures, EngineMessage
 
 TELL_EVERY_S = 1.0
+SECONDS_A_WATCHER = 0.005  # a frame costs the loop about a hundredth of that
 
 
 class EngineReport(EngineFigures):
@@ -32,8 +34,16 @@ class EngineReport(EngineFigures):
 class Meter:
     """Reads the numbers of every backend that has any, and tells the ones that are new through `tell`."""
 
-    def __init__(self, backends: Sequence[Backend], clock: Clock, tell: Callable[[EngineMessage], None]) -> None:
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        clock: Clock,
+        tell: Callable[[EngineMessage], None],
+        watchers: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """`watchers`: how many are told at this moment."""
         self._backends = backends
+        self._watchers = watchers
         self._clock = clock
         self._tell = tell
         self._told: dict[str, EngineMessage] = {}  # by backend
@@ -68,7 +78,7 @@ class Meter:
         self._tell_changed()
 
     def _tell_changed(self) -> None:
-        self._next_at = self._clock.now() + TELL_EVERY_S
+        self._next_at = self._clock.now() + max(TELL_EVERY_S, SECONDS_A_WATCHER * self._watchers())
         for message in self.messages():
             if message != self._told.get(message.model):
                 self._told[message.model] = message

@@ -22,6 +22,6 @@ def engine_router(hub: Hub) -> APIRouter:
     @router.get("", response_model_exclude_none=True)
     async def engines() -> EngineList:
         """Give the numbers as last measured, a moment ago at most while anything runs. Never waits for an engine."""
-        return EngineList(engines=hub.engine_reports())
+        return EngineList(engines=hub.meter.reports())
 
     return router

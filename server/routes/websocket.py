@@ -54,7 +54,7 @@ def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
         try:
             subscriber, opening = enter(hub, Resume.read(websocket.query_params))
             connection = hub.connections.attach(websocket, subscriber)
-            for message in (*opening, *hub.engines()):
+            for message in (*opening, *hub.meter.messages()):
                 await subscriber.reply(encode(message))
             await connection.run(Conversing(hub, connection).handle)
         finally:

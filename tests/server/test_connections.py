@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 
 from backends.echo import EchoBackend
+from server.connections import AT_ONCE
 from server.protocol import LoadingMessage, SystemMessage
 from tests.server.doubles import eventually
 from tests.server.serving import joined, serving
@@ -42,6 +44,25 @@ def test_a_notice_reaches_every_socket_of_every_session():
             for client in (one, other):
                 assert (await client.until("loading"))["done"] == 1
                 assert (await client.until("system"))["message"] == "Going down soon."
+
+    asyncio.run(scenario())
+
+
+def test_a_notice_to_many_lets_others_have_their_turn_and_the_latest_is_what_everybody_has():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(joined(url)) for _ in range(AT_ONCE + 8)]
+            hub.connections.broadcast(SystemMessage(message="first"))
+            others: list[str] = []
+            asyncio.get_running_loop().call_soon(others.append, "had a turn")
+            hub.connections.broadcast(SystemMessage(message="second"))
+            last = clients[-1]
+            assert (await last.until("system"))["message"] == "second"
+            assert others
+            await clients[0].send('{"type":"ping"}')
+            await clients[0].until("pong")
+            seen = [frame["message"] for frame in clients[0].frames if frame["type"] == "system"]
+            assert seen[-1] == "second"
 
     asyncio.run(scenario())
 

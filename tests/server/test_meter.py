@@ -76,6 +76,16 @@ def test_numbers_that_are_the_same_are_not_told_again() -> None:
     assert len(scene.told) == 1
 
 
+def test_a_thousand_who_watch_are_told_less_often() -> None:
+    scene = Scene()
+    meter = Meter([scene.engine], scene.clock, scene.told.append, watchers=lambda: 1000)
+    for running in range(1, 11):
+        scene.engine.numbers = replace(IDLE, running=running)
+        meter.changed()
+        scene.clock.advance(1)
+    assert [message.running for message in scene.told] == [1, 5, 10]
+
+
 def test_a_closed_meter_leaves_no_timer() -> None:
     scene = Scene()
     scene.measure(running=1)
