@@ -101,13 +101,10 @@ class Scheduler:
 
     def schedule(self) -> list[Chunk]:
         """The chunks of the next step, the blocks for them at hand."""
+        self._admit()
         chunks: Chunks = {}
-        preemptions = self.preemptions
-        decoding = [sequence for sequence in self.running if sequence.remaining == 1]
-        self._decode(decoding, chunks)
-        if self.preemptions == preemptions:  # else there is no room for another one
-            self._admit(chunks)
-        self._read([sequence for sequence in self.running if sequence not in decoding], chunks)
+        self._decode([sequence for sequence in self.running if sequence.remaining == 1], chunks)
+        self._read([sequence for sequence in self.running if sequence.remaining > 1], chunks)
         return list(chunks.values())
 
     def commit(self, chunk: Chunk, accepted: int = 0) -> None:
@@ -124,38 +121,18 @@ class Scheduler:
     def restart(self, blocks: BlockManager) -> None:
         """Go on with other blocks, in which nothing is computed."""
         for sequence in reversed(self.running.copy()):
-            self._preempt(sequence, {})
+            self._preempt(sequence)
         blocks.counts = self.blocks.counts
         self.blocks = blocks
 
-    def _decode(self, decoding: list[Sequence], chunks: Chunks) -> None:
-        if self._proposer is not None:
-            self._proposer.begin_step(len(decoding))
-        room = self._config.max_tokens_per_step - len(decoding)
-        for sequence in decoding:
-            if not sequence.table.blocks:  # preempted in this very step
-                continue
-            if self._make_room(sequence, sequence.computed + 1, chunks):
-                drafts = self._drafts(sequence, room)
-                self._take(sequence, 1, chunks, drafts)
-                room -= len(drafts)
-
-    def _drafts(self, sequence: Sequence, room: int) -> tuple[int, ...]:
-        room = min(room, sequence.length_limit - len(sequence.tokens) - 1)
-        if self._proposer is None or room <= 0:
-            return ()
-        drafts = self._proposer.propose(sequence, room)
-        stop = sequence.computed + 1 + len(drafts)
-        return drafts if self.blocks.needed(sequence.table, sequence.computed, stop) <= self.blocks.free else ()
-
-    def _admit(self, chunks: Chunks) -> None:
+    def _admit(self) -> None:
         while self.waiting:
             sequence = self.queue_order()[0]
             while not self._start(sequence):
                 victim = self._gives_way_to(sequence)
                 if victim is None:
                     return
-                self._preempt(victim, chunks)
+                self._preempt(victim)
             self.waiting.take(sequence)
             self.running.append(sequence)
             self._order = None
@@ -190,6 +167,26 @@ class Scheduler:
             return None
         return next(one for one in reversed(equals) if one.fairness_key == greedy.fairness_key)
 
+    def _decode(self, decoding: list[Sequence], chunks: Chunks) -> None:
+        if self._proposer is not None:
+            self._proposer.begin_step(len(decoding))
+        room = self._config.max_tokens_per_step - len(decoding)
+        for sequence in decoding:
+            if not sequence.table.blocks:  # preempted in this very step
+                continue
+            if self._make_room(sequence, sequence.computed + 1, chunks):
+                drafts = self._drafts(sequence, room)
+                self._take(sequence, 1, chunks, drafts)
+                room -= len(drafts)
+
+    def _drafts(self, sequence: Sequence, room: int) -> tuple[int, ...]:
+        room = min(room, sequence.length_limit - len(sequence.tokens) - 1)
+        if self._proposer is None or room <= 0:
+            return ()
+        drafts = self._proposer.propose(sequence, room)
+        stop = sequence.computed + 1 + len(drafts)
+        return drafts if self.blocks.needed(sequence.table, sequence.computed, stop) <= self.blocks.free else ()
+
     def _read(self, reading: list[Sequence], chunks: Chunks) -> None:
         for sequence in reading:
             self._catch_up(sequence)
@@ -218,16 +215,16 @@ class Scheduler:
             victim = self._last_of_lowest_priority()
             if victim is sequence or victim is None:
                 return False
-            self._preempt(victim, chunks)
+            self._preempt(victim)
+            chunks.pop(victim, None)
         return True
 
     def _last_of_lowest_priority(self) -> Sequence | None:
         return min(reversed(self.running), key=lambda sequence: sequence.priority, default=None)
 
-    def _preempt(self, victim: Sequence, chunks: Chunks) -> None:
+    def _preempt(self, victim: Sequence) -> None:
         """Take the slot and the blocks of `victim`, who waits again."""
         self.running.remove(victim)
-        chunks.pop(victim, None)
         self._release(victim)
         self.waiting.put_back(victim)
         self.preemptions += 1
