@@ -18,6 +18,9 @@ class KVCache(Protocol):
     """What everybody but the model itself does with a cache."""
 
     @property
+    def blocks(self) -> int: ...
+
+    @property
     def nbytes(self) -> int:
         """Memory for all blocks, whether they are in use or not."""
         ...

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from engine.block_manager import BlockManager
+from engine.computation import Computation
 from engine.config import EngineConfig
 from engine.detokenizer import StopChecker
 from engine.errors import PromptTooLong
@@ -31,12 +32,13 @@ class LLMEngine:
     """Runs requests on one model, several at a time."""
 
     def __init__(self, loaded: LoadedModel, config: EngineConfig) -> None:
-        self._proposer = NGramProposer(loaded.model.step_cost) if config.speculation else None
-        self._sample = loaded.model.make_sampler()
+        model = loaded.computation.model
         self.tokenizer = loaded.tokenizer
         self.context_length = loaded.context_length
-        self._runner = ModelRunner(loaded.model, loaded.cache)
-        self._scheduler = Scheduler(BlockManager(loaded.cache.blocks), config, self._proposer)
+        self.awaits_kernels = loaded.awaits_kernels
+        self._proposer = NGramProposer(model.step_cost) if config.speculation else None
+        self._scheduler = Scheduler(BlockManager(loaded.computation.cache.blocks), config, self._proposer)
+        self._compute_with(loaded.computation)
         self._unfinished: dict[str, list[Sequence]] = {}
         self._meter = StepMeter()
         self._generated = self._computed = self._proposed = self._accepted = self._finished = 0
@@ -116,14 +118,19 @@ class LLMEngine:
         meter.count(sum(len(output.new_token_ids) for output in outputs))
         return outputs
 
-    def replace_model(self, loaded: LoadedModel) -> None:
-        """Go on with another form of the same model, between two steps. What runs is computed again there."""
-        assert loaded.context_length >= self.context_length, "a running answer may not fit"
-        self._runner = ModelRunner(loaded.model, loaded.cache)
-        self._sample = loaded.model.make_sampler()
+    def replace_model(self, computation: Computation) -> None:
+        """Go on with the kernels' form of the same model, between two steps. What runs is computed again there."""
+        assert computation.model.config.context_length >= self.context_length, "a running answer may not fit"
+        self.awaits_kernels = False
         if self._proposer is not None:
-            self._proposer.cost = loaded.model.step_cost
-        self._scheduler.restart(BlockManager(loaded.cache.blocks))
+            self._proposer.cost = computation.model.step_cost
+        self._scheduler.restart(BlockManager(computation.cache.blocks))
+        self._compute_with(computation)
+
+    @property
+    def computing(self) -> str:
+        """In what form the model computes, in words."""
+        return self._title
 
     def request_ids(self) -> list[str]:
         """The requests that run or wait."""
@@ -157,6 +164,11 @@ class LLMEngine:
             tokens_per_second=self._meter.tokens_per_second,
             step_ms=self._meter.milliseconds,
         )
+
+    def _compute_with(self, computation: Computation) -> None:
+        self._title = computation.title
+        self._runner = ModelRunner(computation)
+        self._sample = computation.model.make_sampler()
 
     def _check(self, request_id: str, token_ids: SequenceOf[int], params: SamplingParams, n: int) -> None:
         if request_id in self._unfinished:

@@ -1,90 +1,71 @@
-"""From a file to a model that can compute: what it needs, whether that fits, and how it is put together."""
+"""From a file to everything an engine needs of a model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from engine.computation import Computation, Plan, compute_eagerly, compute_natively
 from engine.config import EngineConfig
-from engine.device import GIB, choose_device, free_memory, use_threads
-from engine.errors import ModelLoadError
-from engine.kv_cache import TensorKVCache, bytes_per_token
-from engine.layers.integer_linear import IntegerLinear, multiplies_integers_fast
-from engine.layers.linear import TiledLinear
+from engine.device import choose_device, use_threads
+from engine.errors import KernelsUnavailable, ModelLoadError
+from engine.kernels.library import find
 from engine.loader.gguf import GGUFFile
-from engine.loader.weights import Progress, Weights
-from engine.models import MODELS
-from engine.models.base import Model
-from engine.models.config import LlamaConfig
-from engine.models.llama import Llama, Numerics
-from engine.step import BLOCK, blocks_for
+from engine.loader.weights import Progress
 from engine.tokenizer import Tokenizer
 
-_KV_TOKENS = 16_384  # all sequences together, and so the longest context, unless the configuration says otherwise
-_LEFT_FREE = 256 << 20  # bytes for activations and everybody else
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, frozen=True, eq=False)
 class LoadedModel:
-    """Everything an engine needs of a model."""
+    """Everything an engine needs of a model. `awaits_kernels`: compiled ones would be used if they were there."""
 
-    model: Model
+    computation: Computation
     tokenizer: Tokenizer
-    cache: TensorKVCache
     context_length: int
+    awaits_kernels: bool = False
 
 
 def load_model(path: Path, config: EngineConfig, progress: Progress | None = None) -> LoadedModel:
     """Load the GGUF file at `path`. Raises ModelLoadError with a sentence that says what is wrong."""
     use_threads(config)
     device = choose_device(config.device)
-    numerics = _numerics(config, device)
+    wants_kernels = config.dtype_path == "fast" and device.type == "cpu"
     with GGUFFile.open(path) as file, torch.inference_mode():
-        describe = MODELS.get(file.architecture)
-        if describe is None:
-            known = ", ".join(sorted(MODELS))
-            raise ModelLoadError(
-                f"{path.name} is a {file.architecture:.40} model. The engine computes only these: {known}."
-            )
-        dimensions = LlamaConfig.from_gguf(file)
-        context_length = min(config.context_length or _KV_TOKENS, dimensions.context_length)
-        dimensions = replace(dimensions, context_length=context_length)
-        blocks = blocks_for(max(config.kv_tokens or _KV_TOKENS, context_length))
-        _check_memory(path.name, file, dimensions, numerics, blocks)
+        plan = Plan.of(path.name, file, config)
         tokenizer = Tokenizer.from_gguf(file, config.tokenizer_path)
-        if tokenizer.vocab_size > dimensions.vocabulary:
+        if tokenizer.vocab_size > plan.dimensions.vocabulary:
             raise ModelLoadError(f"{path.name} has more tokens than the model has vectors for them.")
-        model = Llama(dimensions, describe(dimensions, Weights(file, progress)), numerics)
-        return LoadedModel(model, tokenizer, model.make_cache(blocks), context_length)
+        computation = _natively_if_built(plan, config, progress) if wants_kernels else None
+        awaits_kernels = wants_kernels and computation is None and find() is None
+        computation = computation or compute_eagerly(plan, config, device, progress)
+    log.info("Computing with %s", computation.title)
+    return LoadedModel(computation, tokenizer, plan.dimensions.context_length, awaits_kernels)
 
 
-def _numerics(config: EngineConfig, device: torch.device) -> Numerics:
-    fast = config.dtype_path != "reference"
-    if fast and multiplies_integers_fast(device):
-        return Numerics(IntegerLinear, torch.float32, device)
-    dtype = torch.bfloat16 if fast and device.type != "cpu" else torch.float32
-    return Numerics(
-        lambda weight, bias: TiledLinear(weight.to(device, dtype), None if bias is None else bias.to(device, dtype)),
-        dtype,
-        device,
-    )
+def load_native(path: Path, config: EngineConfig, library: Path, progress: Progress | None = None) -> Computation:
+    """The model at `path` once more, computed by the kernels in `library`.
+
+    Raises KernelsUnavailable if they cannot compute it, and ModelLoadError as `load_model` does.
+    """
+    with GGUFFile.open(path) as file, torch.inference_mode():
+        return compute_natively(Plan.of(path.name, file, config), config, library, progress)
 
 
-def _check_memory(name: str, file: GGUFFile, model: LlamaConfig, numerics: Numerics, blocks: int) -> None:
-    """Raises ModelLoadError if the weights, the cache and something to work with do not fit in what is free."""
-    free = free_memory(numerics.device)
-    if free is None:
-        return
-    bytes_per_weight = 2 if numerics.make_linear is IntegerLinear else numerics.dtype.itemsize
-    elements = sum(
-        tensor.data.nbytes // tensor.type.block_bytes * tensor.type.block_size for tensor in file.tensors.values()
-    )
-    cache = blocks * BLOCK * bytes_per_token(model.layers, model.kv_heads, model.head_dim, numerics.dtype)
-    needed = elements * bytes_per_weight + cache + _LEFT_FREE
-    if needed > free:
-        raise ModelLoadError(
-            f"{name} needs {needed / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free."
-            " Take a smaller model, or close something."
-        )
+def _natively_if_built(plan: Plan, config: EngineConfig, progress: Progress | None) -> Computation | None:
+    library = find()
+    if library is None:
+        return None
+    try:
+        return compute_natively(plan, config, library, progress)
+    except KernelsUnavailable as error:
+        log.warning("Staying on PyTorch's kernels, which are slower. %s", error)
+    except ModelLoadError:
+        raise
+    except Exception:
+        log.exception("The compiled kernels failed. Staying on PyTorch's, which are slower.")
+    return None

@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.kv_cache import KVCache
-from engine.models.base import Model
+from engine.computation import Computation
 from engine.scheduler import Chunk
 from engine.step import Span, StepInput
 
 
 class ModelRunner:
-    """Runs a model on chunks of sequences, whose keys and values it keeps in `cache`."""
+    """Runs a model on chunks of sequences, whose keys and values it keeps in the cache."""
 
-    def __init__(self, model: Model, cache: KVCache) -> None:
-        self._model = model
-        self._cache = cache
+    def __init__(self, computation: Computation) -> None:
+        self._model = computation.model
+        self._cache = computation.cache
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> Tensor:

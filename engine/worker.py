@@ -1,5 +1,7 @@
 """One thread that owns one engine for its whole life: it loads the model, steps it, and builds it anew if it breaks.
 
+Where the compiled kernels are not there yet, they are built beside the first answers, and the engine switches to them.
+
 Others speak to it through `submit`, `abort` and `stop`, which never wait; it speaks through `report`, which it
 calls on its own thread. Knows nothing of event loops.
 """
@@ -13,18 +15,30 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config import EngineConfig
 from engine.errors import EngineError, ModelLoadError
-from engine.output import EngineStats, StepOutput
-from engine.sampling_params import SamplingParams
+from engine.kernels.library import build_in_background
+from engine.reports import (
+    Crashed,
+    Ended,
+    Failed,
+    Loading,
+    Measured,
+    Ready,
+    Rejected,
+    Report,
+    Request,
+    Stepped,
+    Switched,
+)
 
 if TYPE_CHECKING:  # torch takes seconds to import: that happens on the thread
+    from engine.computation import Computation
     from engine.llm_engine import LLMEngine
-    from engine.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -37,82 +51,8 @@ CRASHES = 3  # so many within `CRASH_WINDOW` seconds, and the engine stays down
 CRASH_WINDOW = 60.0
 
 
-@dataclass(slots=True, frozen=True)
-class Request:
-    """What `submit` takes: the arguments of `LLMEngine.add_request`."""
-
-    request_id: str
-    token_ids: tuple[int, ...]
-    params: SamplingParams
-    n: int = 1
-    fairness_key: str = ""
-    priority: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class Loading:
-    """So many bytes of the model's file have been read."""
-
-    done: int
-    total: int
-
-
-@dataclass(slots=True, frozen=True, eq=False)
-class Ready:
-    """The engine takes requests."""
-
-    tokenizer: Tokenizer
-    context_length: int
-
-
-@dataclass(slots=True, frozen=True)
-class Failed:
-    """There will be no engine: the last report."""
-
-    error: EngineError
-
-
-@dataclass(slots=True, frozen=True)
-class Stepped:
-    """What a step gave, and the places in the queue of those who wait, when they have changed."""
-
-    started: float  # by the monotonic clock
-    outputs: list[StepOutput]
-    queued: dict[str, int]
-
-
-@dataclass(slots=True, frozen=True)
-class Measured:
-    """The engine's numbers: a few times a second while it works, and whenever it comes to rest."""
-
-    stats: EngineStats
-
-
-@dataclass(slots=True, frozen=True)
-class Rejected:
-    """The engine does not take this request. `error` is an EngineError, or a ValueError for what no request may be."""
-
-    request_id: str
-    error: Exception
-
-
-@dataclass(slots=True, frozen=True)
-class Crashed:
-    """The engine broke while it ran these. It is being built anew, unless `Failed` follows."""
-
-    request_ids: list[str]
-
-
-@dataclass(slots=True, frozen=True)
-class Ended:
-    """The thread is done, as it was asked: the last report."""
-
-
-Report = Loading | Ready | Failed | Stepped | Measured | Rejected | Crashed | Ended
-
-
-class _Stopped(Exception):
-    """Raised inside the loading to end it."""
+class _Stopped(BaseException):
+    """Raised inside the loading to end it. Not an Exception: what loads in another way after a failure lets it pass."""
 
 
 class EngineWorker:
@@ -122,12 +62,13 @@ class EngineWorker:
         self._path = path
         self._config = config
         self._report = report
-        self._commands: deque[Request | str] = deque()  # a text aborts the request of that id
+        self._commands: deque[Request | str | Computation] = deque()  # a text aborts the request of that id
         self._wake = threading.Condition()
         self._stopping = False
         self._queued: dict[str, int] = {}
         self._measure_at = 0.0
         self._crashes: deque[float] = deque(maxlen=CRASHES)
+        self._awaits_kernels = False
         self._thread = threading.Thread(target=self._run, name=f"engine {path.name}", daemon=True)
 
     def start(self) -> None:
@@ -151,7 +92,7 @@ class EngineWorker:
         """Wait for the end."""
         self._thread.join()
 
-    def _command(self, command: Request | str) -> None:
+    def _command(self, command: Request | str | Computation) -> None:
         with self._wake:
             self._commands.append(command)
             self._wake.notify()
@@ -174,8 +115,9 @@ class EngineWorker:
     def _serve(self) -> bool:
         """Build an engine and run it. False if it broke and is to be built anew."""
         engine = self._load()
-        self._report(Ready(engine.tokenizer, engine.context_length))
+        self._report(Ready(engine.tokenizer, engine.context_length, engine.computing))
         self._report(Measured(engine.stats()))
+        self._await_kernels(engine)
         try:
             while self._wait_for_work(engine):
                 self._obey(engine)
@@ -201,9 +143,31 @@ class EngineWorker:
         return LLMEngine.from_gguf(self._path, config=self._config, progress=self._loaded)
 
     def _loaded(self, done: int, total: int) -> None:
+        self._check_stop()
+        self._report(Loading(done, total))
+
+    def _await_kernels(self, engine: LLMEngine) -> None:
+        """Begin to build the kernels if the engine would be faster with them."""
+        if engine.awaits_kernels and not self._awaits_kernels:
+            self._awaits_kernels = True
+            build_in_background(self._load_again)
+
+    def _load_again(self, library: Path) -> None:
+        """Load the model for the kernels, on the thread that built them, beside the one that computes meanwhile."""
+        from engine.loading import load_native
+
+        with suppress(_Stopped):
+            self._command(load_native(self._path, self._config, library, self._check_stop))
+
+    def _check_stop(self, *_: int) -> None:
         if self._stopping:
             raise _Stopped
-        self._report(Loading(done, total))
+
+    def _switch(self, engine: LLMEngine, computation: Computation) -> None:
+        if engine.awaits_kernels:  # one that was built anew meanwhile may have them already
+            engine.replace_model(computation)
+            log.info("Computing with %s from now on", engine.computing)
+            self._report(Switched(engine.computing))
 
     def _wait_for_work(self, engine: LLMEngine) -> bool:
         """Sleep until there is something to do. False at the end."""
@@ -217,8 +181,10 @@ class EngineWorker:
             command = self._commands.popleft()
             if isinstance(command, str):
                 engine.abort(command)
-            else:
+            elif isinstance(command, Request):
                 self._add(engine, command)
+            else:
+                self._switch(engine, command)
 
     def _add(self, engine: LLMEngine, request: Request) -> None:
         try:

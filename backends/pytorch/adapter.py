@@ -100,7 +100,8 @@ class PyTorchBackend(Backend):
             return Health(False, "The engine has not been started.")
         info = self._active.info
         if info.state == "ready":
-            return Health(True, details={"model": info.name, "requests": self._active.requests})
+            details = {"model": info.name, "requests": self._active.requests, "computing": self._active.computing}
+            return Health(True, details=details)
         return Health(False, info.reason or f"The model {info.name} is still being loaded.")
 
     def stats(self) -> Stats | None:

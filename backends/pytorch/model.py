@@ -29,10 +29,9 @@ from backends.pytorch.prompts import Prompts
 from backends.pytorch.stats import as_stats
 from engine.config import EngineConfig
 from engine.errors import PromptTooLong, QueueFull
-from engine.worker import (
+from engine.reports import (
     Crashed,
     Ended,
-    EngineWorker,
     Failed,
     Loading,
     Measured,
@@ -40,7 +39,9 @@ from engine.worker import (
     Rejected,
     Report,
     Stepped,
+    Switched,
 )
+from engine.worker import EngineWorker
 
 RETRY_AFTER = 2.0  # seconds
 BROKEN = "Error connecting to engine: it broke while answering and is starting again. Send the message again."
@@ -66,6 +67,7 @@ class ServedModel:
         self.done = self.total = 0  # bytes loaded
         self.ended = False
         self.stats: Stats | None = None  # until the engine is built
+        self.computing = ""  # how, in words; empty until the engine is built
         self._slots = config.max_batch_size
         self._changed = changed
         self._measured = measured
@@ -146,8 +148,10 @@ class ServedModel:
             case Loading(done, total):
                 self.done, self.total = done, total
                 self._become(replace(self.info, progress=done / total if total else 0.0))
-            case Ready(_, context_length):
-                self._ready = report
+            case Switched(computing):
+                self.computing = computing
+            case Ready(_, context_length, computing):
+                self._ready, self.computing = report, computing
                 self._become(replace(self.info, state="ready", progress=None, context_length=context_length))
             case Rejected(request_id, error):
                 if request_id in self._answers:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from backends.base import GenerationRequest, Unsupported
 from engine.errors import TemplateError
+from engine.reports import Ready, Request
 from engine.sampling_params import SamplingParams
-from engine.worker import Ready, Request
 
 if TYPE_CHECKING:
     from engine.tokenizer import Tokenizer

@@ -68,6 +68,14 @@ def split(tensor: GGUFTensor) -> QuantizedRows | None:
     return QuantizedRows(quants.view(rows, columns), scales.view(groups), mins.view(groups), bits, group)
 
 
+def packed_width(kind: GGMLType) -> float:
+    """Bytes that a value of this type takes at most where its parts are kept, or as float32 where it has none."""
+    if kind not in _SPLIT:
+        return 4.0
+    _, bits, group = _SPLIT[kind]
+    return bits / 8 + 2 * 4 / group
+
+
 def concatenate(matrices: Sequence[QuantizedRows]) -> QuantizedRows:
     """The rows of all `matrices`, which have equally many inputs, one below the other.
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from engine import loading
+from engine import computation
 from engine.config import EngineConfig
 from engine.errors import ModelLoadError
 from engine.llm_engine import LLMEngine
@@ -57,7 +57,7 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones(tmp_path: Path) 
 def test_a_model_that_does_not_fit_in_memory_is_refused_with_numbers(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "free_memory", lambda device: 100 << 20)
+    monkeypatch.setattr(computation, "free_memory", lambda device: 100 << 20)
     with pytest.raises(ModelLoadError, match=r"needs 0\.3 GiB of memory and 0\.1 GiB are free\. Take a smaller"):
         LLMEngine.from_gguf(tiny_model, config=REFERENCE)
 

@@ -41,6 +41,7 @@ from backends.base import (
 from backends.pytorch.adapter import PyTorchBackend, describe_model
 from backends.pytorch.files import ModelFiles, advised_temperature
 from engine.llm_engine import LLMEngine
+from engine.output import StepOutput
 from tests.tiny_model import CONTEXT, write_tiny_model
 
 SECONDS = 30  # more than anything here takes on a busy machine
@@ -291,14 +292,25 @@ def test_a_full_collection_does_not_look_through_what_was_imported(folder: Path)
 # The queue
 
 
-def test_those_who_wait_are_told_their_place(folder: Path) -> None:
+def test_those_who_wait_are_told_their_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, stepping, may_step = LLMEngine.step, threading.Event(), threading.Event()
+
+    def held_step(self: LLMEngine) -> list[StepOutput]:
+        stepping.set()
+        assert may_step.wait(SECONDS)
+        return step(self)
+
     async def test() -> None:
         async with started(folder, max_batch_size=1) as backend:
             await answer(backend, request("warm"))
-            long = request("first", params=Params(temperature=0, max_tokens=300))
-            first = asyncio.create_task(events_of(backend, long))
-            await until(lambda: requests_of(backend) == 1)
+            monkeypatch.setattr(LLMEngine, "step", held_step)
+            assert backend._active is not None
+            commands = backend._active._worker._commands
+            first = asyncio.create_task(events_of(backend, request("first")))
+            await until(stepping.is_set)
             others = [asyncio.create_task(events_of(backend, request(str(n)))) for n in range(2)]
+            await until(lambda: len(commands) == 2)
+            may_step.set()
             await asyncio.gather(first, *others)
             events = [[e for e in task.result() if isinstance(e, Progress)] for task in others]
             places = [[event.position for event in one if event.phase == "queued"] for one in events]
