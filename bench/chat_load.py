@@ -98,11 +98,13 @@ async def together(server: WatchedServer, chats: int, tokens: int) -> dict[str, 
         async with chat(server.socket) as one:
             alone.append(await one.ask(question, tokens))
     pauses = [pause for answer in answers for pause in answer.pauses()]
+    tokens_in_sum = sum(answer.tokens for answer in answers)
     return {
         "chats": chats,
         "whole": sum(answer.whole for answer in answers),
         "equal": sum(one.text == other.text for one, other in zip(answers, alone, strict=True)),
-        "tokens_per_second": sum(answer.tokens for answer in answers) / took,
+        "tokens_per_second": tokens_in_sum / took,
+        "loop_us_a_token": watched.loop_cpu_s / tokens_in_sum * 1e6,
         "first_piece_ms": spread(answer.first_ms for answer in answers),
         "token_ms": spread(answer.token_ms for answer in answers),
         "pause_ms": spread(pauses),
@@ -180,7 +182,8 @@ def print_table(figures: dict[str, Any]) -> None:
     all_at_once, long = figures["together"], figures["reading"]
     chats = all_at_once["chats"]
     print(f"{chats} chats at once: {all_at_once['whole']} whole, {all_at_once['equal']} equal to the answer alone")
-    print(f"{all_at_once['tokens_per_second']:.0f} tokens/s in sum\n")
+    print(f"{all_at_once['tokens_per_second']:.0f} tokens/s in sum", end="")
+    print(f", {all_at_once['loop_us_a_token']:.0f} µs of the event loop a token, its watch included\n")
     print(f"{'milliseconds':44}{'p50':>9}{'p99':>9}{'most':>9}")
     for label, key in (
         ("until the first piece of an answer", "first_piece_ms"),

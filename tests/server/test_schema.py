@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from backends.base import BackendFailed, Canvas, Done, Loading, ModelsChanged, Progress, Reasoning
+from backends.base import BackendFailed, Canvas, Done, Loading, ModelsChanged, Progress, Reasoning, Stats
 from server.schema import protocol_schema, protocol_schema_text
 from tests.server.doubles import Puppet
 from tests.server.serving import joined, serving
@@ -56,15 +56,24 @@ def test_what_is_not_the_protocol_is_not_valid(name: str, frame: dict[str, objec
     assert not side(name).is_valid(frame)
 
 
+class Measured(Puppet):
+    """A puppet with an engine's numbers."""
+
+    def stats(self) -> Stats:
+        return Stats("toy", running=1, waiting=0, slots=4, blocks_used=3, blocks_cached=2, blocks_free=11)
+
+
 def test_every_frame_that_a_real_socket_carries_is_valid():
     async def scenario() -> None:
-        puppet = Puppet()
+        puppet = Measured()
         async with serving([puppet]) as (_, url), joined(url) as client:
             for number in range(3):
                 await client.send(json.dumps({"type": "user", "message": f"{number}", "cmd_id": f"{number}"}))
             for frame in ('{"type":"ping"}', "{", '{"type":"edit","id":"x","message":"y","cmd_id":"e"}'):
                 await client.send(frame)
-            puppet.say(Progress("prefill", 1, 2), Reasoning("Hm."), Canvas(1, 2, True, 0, ((0, "a", "masked", 0.5),)))
+            puppet.say(
+                Progress("prefill", 1, 2, 1), Reasoning("Hm."), Canvas(1, 2, True, 0, ((0, "a", "masked", 0.5),))
+            )
             await client.until("canvas")
             puppet.say("One", Done("stop"), "Two", BackendFailed("It broke."))
             await client.until("ai")
@@ -82,6 +91,6 @@ def test_every_frame_that_a_real_socket_carries_is_valid():
             server.validate(frame)
         kinds = {str(frame["type"]) for frame in seen}
         assert kinds >= {"system", "ack", "user", "typing", "queued", "delta", "ai", "error", "progress", "canvas"}
-        assert kinds >= {"loading", "models", "snapshot", "pong"}
+        assert kinds >= {"loading", "models", "engine", "snapshot", "pong"}
 
     asyncio.run(scenario())
