@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from backends import base
 from config import Settings
 from server import protocol
+from server.hub import InternalError
 from server.meter import EngineReport
 from server.openai.completions import Completion, CompletionRequest
 from server.openai.errors import failure_body
@@ -146,7 +147,10 @@ def test_the_document_has_every_field_of_a_completion_with_its_default() -> None
     assert said == {"prompt": None, **{name: None if value == [] else value for name, value in unsaid.items()}}
 
 
-@pytest.mark.parametrize("kind", [*base.BackendError.__subclasses__()], ids=lambda kind: kind.__name__)
+FAILURES = [kind for kind in vars(base).values() if isinstance(kind, type) and issubclass(kind, base.BackendError)]
+
+
+@pytest.mark.parametrize("kind", [*FAILURES, InternalError], ids=lambda kind: kind.__name__)
 def test_the_document_has_every_failure_with_its_status(kind: type[base.BackendError]) -> None:
     error = kind("Sorry.")
     code = failure_body(error)["error"]["code"]
