@@ -24,11 +24,15 @@ struct Tile {
     }
 };
 
-// The first rows that meet a matrix wait for the memory: ask for it some pages before it is needed.
-constexpr int AHEAD = 8192;
+// The first rows that meet a matrix wait for the memory: ask for it some pages before it is needed, into the second cache,
+// which can wait for more lines at once than the first, and from there in good time.
+constexpr int FAR_AHEAD = 16384, AHEAD = 1024;
 
 INLINE void ask_ahead(const uint8_t *from, int bytes) {
-    UNROLL for (int line = 0; line < bytes; line += 64) __builtin_prefetch(from + AHEAD + line);
+    UNROLL for (int line = 0; line < bytes; line += 64) {
+        __builtin_prefetch(from + FAR_AHEAD + line, 0, 2);
+        __builtin_prefetch(from + AHEAD + line);
+    }
 }
 
 #if defined(__AVX512VNNI__)
