@@ -33,6 +33,10 @@ kernels: $(venv)/.made ## Compile the engine's kernels now, instead of beside th
 test: $(venv)/.test chromium model ## Check style, types and behaviour, the browser tests included
 	@sh tools/check.sh $(python)
 
+.PHONY: bench
+bench: $(venv)/.bench model ## Measure the engine beside llama.cpp and the machine's limits (12 minutes on a quiet machine)
+	@$(python) -m bench.peer
+
 .PHONY: chromium
 chromium:
 	@sh tools/install_chromium.sh
@@ -44,10 +48,12 @@ lock: $(venv)/.made ## Pin the newest dependencies that pyproject.toml allows (u
 	@$(lock) pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > requirements.new
 	@$(lock) --extra test --constraint requirements.new pyproject.toml \
 		| grep -vE '^(nvidia|cuda|triton)' > requirements-test.new
-	@for name in requirements requirements-test; do \
+	@$(lock) --extra bench --constraint requirements-test.new pyproject.toml \
+		| grep -vE '^(nvidia|cuda|triton)' > requirements-bench.new
+	@for name in requirements requirements-test requirements-bench; do \
 		{ printf '# Made by "make lock" from pyproject.toml. Do not edit.\n'; cat $$name.new; } > $$name.txt; rm $$name.new; \
 	done
-	@git diff --stat -- requirements.txt requirements-test.txt
+	@git diff --stat -- requirements.txt requirements-test.txt requirements-bench.txt
 
 .PHONY: schema
 schema: $(venv)/.runtime ## Write docs/protocol.schema.json anew from server/protocol.py
@@ -80,4 +86,9 @@ $(venv)/.runtime: requirements.txt $(venv)/.made
 $(venv)/.test: requirements-test.txt $(venv)/.runtime
 	@echo "Installing the pinned test dependencies"
 	@$(pip_install) -r requirements-test.txt
+	@touch $@
+
+$(venv)/.bench: requirements-bench.txt $(venv)/.runtime
+	@echo "Installing what the benchmarks compare with"
+	@$(pip_install) -r requirements-bench.txt
 	@touch $@

@@ -1,75 +1,137 @@
-"""How fast the engine loads, reads and writes: `python -m bench.engine --help`.
+"""How fast the engine loads, reads and writes, without a server: `python -m bench.engine [--json] [--profile]`.
 
-Prints medians. The machine should be quiet: compute threads wait for each other many times a step.
+Medians of several tries; every prompt is new to the engine. The machine should be quiet: compute threads wait for each
+other many times a step. `--profile` also tells where the time of a step goes, at one and at 16 sequences.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import statistics
 import sys
 import time
+from collections import Counter
+from itertools import count
 from pathlib import Path
 
+from bench.prompts import Prompts
 from engine.config import EngineConfig
 from engine.llm_engine import LLMEngine
 from engine.sampling_params import SamplingParams
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-BATCHES = (1, 4, 8, 16)
+BATCHES = (1, 2, 4, 8, 16, 32)
+PREFILLS = (128, 512, 2048)
+PROMPT = 32  # tokens before the answers whose decoding is timed
+PROFILED = (1, 16)
+
+
+class EngineBench:
+    """One engine, and prompts it has never seen."""
+
+    def __init__(self, model: Path, config: EngineConfig) -> None:
+        started = time.perf_counter()
+        self.engine = LLMEngine.from_gguf(model, config=config)
+        self.load_s = time.perf_counter() - started
+        self._prompts = Prompts(model)
+        self._numbers = count(1)
+
+    def prefill(self, size: int, times: int = 3) -> float:
+        """Tokens a second from a prompt of `size` tokens to its first token."""
+        rates = []
+        for _ in range(times):
+            self._add(size, 1)
+            started = time.perf_counter()
+            while self.engine.has_work():
+                self.engine.step()
+            rates.append(size / (time.perf_counter() - started))
+        return statistics.median(rates)
+
+    def decode(self, batch: int, steps: int) -> float:
+        """Tokens a second in sum while `batch` sequences decode."""
+        self._begin(batch, steps)
+        started, tokens = time.perf_counter(), 0
+        while len(outputs := self.engine.step()) == batch:
+            now = time.perf_counter()
+            tokens += sum(len(output.new_token_ids) for output in outputs)
+        self._finish()
+        return tokens / (now - started)
+
+    def profile(self, batch: int, steps: int) -> dict[str, float]:
+        """Milliseconds that each part of a step takes while `batch` sequences decode, and the step as a whole."""
+        self._begin(batch, steps)
+        sums: Counter[str] = Counter()
+        took = []
+        while self.engine.has_work():
+            started = time.perf_counter()
+            self.engine.step()
+            took.append((time.perf_counter() - started) * 1000)
+            sums.update(self.engine.stats().step_ms)
+        return {name: total / len(took) for name, total in sums.items()} | {"whole step": statistics.mean(took)}
+
+    def _begin(self, batch: int, steps: int) -> None:
+        """Add `batch` prompts, and step until all of them have been read."""
+        for _ in range(batch):
+            self._add(PROMPT, steps)
+        reading = batch
+        while reading:
+            reading = sum(not output.new_token_ids for output in self.engine.step()) + self.engine.stats().waiting
+        self.engine.step()
+
+    def _finish(self) -> None:
+        while self.engine.has_work():
+            self.engine.step()
+
+    def _add(self, size: int, max_tokens: int) -> None:
+        number = next(self._numbers)
+        params = SamplingParams(temperature=0, max_tokens=max_tokens, ignore_eos=True)
+        self.engine.add_request(str(number), self._prompts.ids(size, number), params)
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process had in RAM."""
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def measure(bench: EngineBench, steps: int) -> dict[str, float]:
+    """All figures by name; the unit ends the name."""
+    bench.prefill(16)  # once, to warm up
+    figures = {"load, s": bench.load_s}
+    for size in PREFILLS:
+        figures[f"prefill {size}, tok/s"] = bench.prefill(size)
+    for batch in BATCHES:
+        figures[f"decode {batch}, tok/s"] = bench.decode(batch, steps)
+    return figures | {"peak memory, MiB": peak_memory_mib()}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
-    parser.add_argument("--path", choices=("fast", "reference"), default="fast")
-    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
-    parser.add_argument("--steps", type=int, default=48, help="decoding steps to time")
+    parser.add_argument("--path", choices=("fast", "eager", "reference"), default="fast")
+    parser.add_argument("--threads", type=int, default=2, help="0: one per core")
+    parser.add_argument("--steps", type=int, default=64, help="tokens of each answer")
+    parser.add_argument("--profile", action="store_true", help="where the time of a step goes, and nothing else")
+    parser.add_argument("--json", action="store_true", help="print JSON on one line")
     options = parser.parse_args()
-    started = time.perf_counter()
     config = EngineConfig(dtype_path=options.path, threads=options.threads, max_batch_size=max(BATCHES))
-    engine = LLMEngine.from_gguf(options.model, config=config)
-    print(f"load             {time.perf_counter() - started:8.2f} s")
-    prefill(engine, 16)  # once, to warm up
-    for size in (64, 512):
-        print(f"prefill {size:4d}     {size / prefill(engine, size):8.0f} tokens/s")
-    for batch in BATCHES:
-        seconds = decode(engine, batch, options.steps)
-        print(f"decode {batch:3d} at once {batch / seconds:8.0f} tokens/s   {seconds * 1000:6.1f} ms a step")
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    print(f"peak memory      {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:8.0f} MiB")
-
-
-def prefill(engine: LLMEngine, size: int, times: int = 3) -> float:
-    """Seconds from a prompt of `size` tokens to its first token."""
-    seconds = []
-    for _ in range(times):
-        engine.add_request("prefill", _prompt(engine, size), SamplingParams(temperature=0, max_tokens=1))
-        started = time.perf_counter()
-        while engine.has_work():
-            engine.step()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-def decode(engine: LLMEngine, batch: int, steps: int) -> float:
-    """Seconds a step while `batch` sequences decode, each with 64 tokens before it."""
-    params = SamplingParams(temperature=0, max_tokens=steps + 2, ignore_eos=True)
-    for number in range(batch):
-        engine.add_request(str(number), _prompt(engine, 64), params)
-    seconds = []
-    while engine.has_work():
-        started = time.perf_counter()
-        outputs = engine.step()
-        if all(output.new_token_ids for output in outputs) and len(outputs) == batch:
-            seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
-def _prompt(engine: LLMEngine, size: int) -> list[int]:
-    return [17 * place % engine.tokenizer.vocab_size for place in range(1, size + 1)]
+    bench = EngineBench(options.model, config)
+    if options.profile:
+        figures = {
+            f"{batch} at once: {part}, ms": value
+            for batch in PROFILED
+            for part, value in bench.profile(batch, options.steps).items()
+        }
+    else:
+        figures = measure(bench, options.steps)
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:32} {value:10,.2f}")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gguf
-import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
+from bench.transformers_model import load_transformers
 from engine.loader.gguf import GGUFFile
 from engine.tokenizer import Tokenizer
 
@@ -45,64 +44,11 @@ PROMPTS = (
     "Was ist die Hauptstadt von Österreich? 🇦🇹",
     "Continue: Once upon a time, in a land far away,",
 )
-NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def load_reference(path: Path) -> LlamaForCausalLM:
-    """The model in float32, put together from the file's metadata and tensors."""
-    reader = gguf.GGUFReader(path)
-
-    def field(name: str) -> float:
-        return reader.fields[f"llama.{name}"].contents()
-
-    heads, kv_heads = field("attention.head_count"), field("attention.head_count_kv")
-    config = LlamaConfig(
-        vocab_size=field("vocab_size"),
-        hidden_size=field("embedding_length"),
-        intermediate_size=field("feed_forward_length"),
-        num_hidden_layers=field("block_count"),
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        max_position_embeddings=field("context_length"),
-        rms_norm_eps=field("attention.layer_norm_rms_epsilon"),
-        rope_theta=field("rope.freq_base"),
-        rope_parameters={"rope_type": "default", "rope_theta": field("rope.freq_base")},
-        tie_word_embeddings=True,
-        attn_implementation="eager",
-    )
-    state = {}
-    for tensor in reader.tensors:
-        values = np.array(gguf.quants.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
-        if "attn_q." in tensor.name or "attn_k." in tensor.name:
-            values = _in_halves(values, heads if "attn_q." in tensor.name else kv_heads)
-        state[_reference_name(tensor.name)] = torch.from_numpy(values)
-    state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    model = LlamaForCausalLM(config).eval()
-    model.load_state_dict(state)
-    return model
-
-
-def _in_halves(matrix: np.ndarray, heads: int) -> np.ndarray:
-    """Undo what llama.cpp's converter did to the rows of Q and K."""
-    rows, columns = matrix.shape
-    return matrix.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-def _reference_name(name: str) -> str:
-    if name.startswith("blk."):
-        _, layer, part, kind = name.split(".")
-        return f"model.layers.{layer}.{NAMES[part]}.{kind}"
-    return {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}[name]
+    """The model in float32, computed in the plainest way that transformers has."""
+    return load_transformers(path, attention="eager")
 
 
 @torch.inference_mode()
