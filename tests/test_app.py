@@ -117,6 +117,8 @@ def test_a_setting_that_cannot_be_used_stops_the_start_with_its_name(environment
         ({"KERNELS": "off"}, "dtype_path", "eager"),
         ({}, "kv_tokens", None),
         ({"KV_TOKENS": 4096}, "kv_tokens", 4096),
+        ({}, "speculation", True),
+        ({"SPECULATION": "off"}, "speculation", False),
         ({"TORCH_THREADS": 3}, "threads", 3),
         ({"MAX_BATCH_SIZE": 5}, "max_batch_size", 5),
         ({"MAX_QUEUE_SIZE": 7}, "max_queue_size", 7),

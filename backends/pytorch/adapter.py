@@ -53,10 +53,11 @@ class PyTorchBackend(Backend):
         tokenizer_path: Path | None = None,
         kernels: Literal["auto", "off"] = "auto",
         kv_tokens: int | None = None,
+        speculation: Literal["auto", "off"] = "auto",
     ) -> None:
         """`threads` 0 is one a core; `context_length` makes the models' own shorter; the rest is as in `EngineConfig`.
 
-        `kernels` "off" computes with PyTorch's even where our own are built.
+        `kernels` "off" computes with PyTorch's even where our own are built; `speculation` "off" never guesses ahead.
         `tokenizer_path` is a `tokenizer.json` for the model at `model_path`, in place of the one in its file.
         """
         self._model_path = Path(model_path)
@@ -69,6 +70,7 @@ class PyTorchBackend(Backend):
             max_queue_size=max_queue_size,
             context_length=context_length,
             kv_tokens=kv_tokens,
+            speculation=speculation == "auto",
         )
         self._active: ServedModel | None = None
         self._next: ServedModel | None = None
