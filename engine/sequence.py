@@ -49,10 +49,6 @@ class Sequence:
         """Tokens to compute before the next one can be sampled."""
         return len(self.tokens) - self.computed
 
-    @property
-    def generated(self) -> int:
-        return len(self.tokens) - self.prompt_tokens
-
     def accept(
         self, sampled: SequenceOf[int], drafts: SequenceOf[int], is_end: Callable[[int], bool]
     ) -> tuple[tuple[int, ...], str]:

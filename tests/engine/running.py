@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
+import torch
 from torch import Tensor
 
+from engine.block_manager import BlockManager
 from engine.llm_engine import LLMEngine
 from engine.output import StepOutput
 from engine.sampling_params import SamplingParams
 from engine.scheduler import Chunk
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
+SAMPLED = SamplingParams(temperature=1.0, top_k=40, top_p=0.95, max_tokens=20, seed=7, ignore_eos=True)
 
 
 @dataclass(slots=True)
@@ -46,6 +50,33 @@ def ask(engine: LLMEngine, prompt: list[int], params: SamplingParams = GREEDY) -
     """The answer to one prompt."""
     engine.add_request("only", prompt, params)
     return run(engine)["only"]
+
+
+def prompts(sizes: list[int], vocabulary: int) -> list[list[int]]:
+    source = random.Random(3)
+    return [[source.randrange(vocabulary) for _ in range(size)] for size in sizes]
+
+
+def forget(engine: LLMEngine) -> None:
+    """Empty the prefix cache."""
+    engine._scheduler.restart(BlockManager(engine._scheduler.blocks.blocks))
+
+
+def alone(engine: LLMEngine, prompt: list[int], params: SamplingParams) -> Result:
+    """The answer to one prompt, of which nothing is computed yet."""
+    forget(engine)
+    results: dict[str, Result] = {}
+    with watched_logits(engine, results):
+        engine.add_request("alone", prompt, params)
+        return run(engine, results)["alone"]
+
+
+def assert_same(first: Result, second: Result) -> None:
+    assert first.tokens == second.tokens
+    assert first.text == second.text
+    assert len(first.logits) == len(second.logits)
+    for one, other in zip(first.logits, second.logits, strict=True):
+        assert torch.equal(one, other), f"the logits differ by up to {(one - other).abs().max()}"
 
 
 @contextmanager

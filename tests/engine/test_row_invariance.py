@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,30 +10,9 @@ import torch
 
 from engine.llm_engine import LLMEngine
 from engine.sampling_params import SamplingParams
-from tests.engine.running import GREEDY, Result, run, watched_logits
+from tests.engine.running import GREEDY, SAMPLED, Result, alone, assert_same, forget, prompts, run, watched_logits
 
-SAMPLED = SamplingParams(temperature=1.0, top_k=40, top_p=0.95, max_tokens=20, seed=7, ignore_eos=True)
-PATHS = ("fast", "reference")
-
-
-def prompts(sizes: list[int], vocabulary: int) -> list[list[int]]:
-    source = random.Random(3)
-    return [[source.randrange(vocabulary) for _ in range(size)] for size in sizes]
-
-
-def alone(engine: LLMEngine, prompt: list[int], params: SamplingParams) -> Result:
-    results: dict[str, Result] = {}
-    with watched_logits(engine, results):
-        engine.add_request("alone", prompt, params)
-        return run(engine, results)["alone"]
-
-
-def assert_same(first: Result, second: Result) -> None:
-    assert first.tokens == second.tokens
-    assert first.text == second.text
-    assert len(first.logits) == len(second.logits)
-    for one, other in zip(first.logits, second.logits, strict=True):
-        assert torch.equal(one, other), f"the logits differ by up to {(one - other).abs().max()}"
+PATHS = ("fast", "eager", "reference")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -108,6 +86,7 @@ def test_the_embedded_model_gives_the_same_bits_in_a_batch_and_in_chunks(embedde
     params = replace(SAMPLED, max_tokens=3)
     singles = [alone(embedded_engine, prompt, params) for prompt in asked]
     results: dict[str, Result] = {}
+    forget(embedded_engine)
     with watched_logits(embedded_engine, results):
         for number, prompt in enumerate(asked):
             embedded_engine.add_request(str(number), prompt, params)

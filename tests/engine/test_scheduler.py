@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import timeit
-from itertools import count
 
 import pytest
 
 from engine.block_manager import BlockManager
 from engine.config import EngineConfig
-from engine.detokenizer import StopChecker, StreamDecoder
 from engine.errors import QueueFull
-from engine.sampling_params import SamplingParams
 from engine.scheduler import Scheduler
-from engine.sequence import Sequence
 from engine.step import BLOCK
-
-UNIQUE = count()
+from tests.engine.sequences import sequence
 
 
 def scheduler(
@@ -26,17 +21,6 @@ def scheduler(
         max_batch_size=batch, max_queue_size=queue, max_tokens_per_step=budget, max_prefill_while_decoding=beside
     )
     return Scheduler(BlockManager(blocks), config)
-
-
-def sequence(
-    name: str, size: int = 4, *, key: str = "", priority: int = 0, tokens: list[int] | None = None
-) -> Sequence:
-    """One with a prompt like no other, unless `tokens` are given."""
-    prompt = [next(UNIQUE), *[0] * (size - 1)] if tokens is None else list(tokens)
-    decoder, stop = StreamDecoder(lambda token: b""), StopChecker(())
-    return Sequence(
-        name, prompt, len(prompt), 10_000, SamplingParams(), 0, decoder, stop, fairness_key=key, priority=priority
-    )
 
 
 def step(one: Scheduler) -> dict[str, int]:
@@ -246,7 +230,7 @@ def test_background_work_gives_way_before_who_came_last() -> None:
     step(one)
     one.add(sequence("answer", BLOCK))
     step(one)
-    for _ in range(BLOCK):
+    for _ in range(2 * BLOCK):
         step(one)
     assert (running(one), one.preemptions) == (["answer"], 1)
 
