@@ -2,6 +2,7 @@
 
 #include "pool.h"
 
+#include <algorithm>
 #include <chrono>
 
 #if defined(__x86_64__)
@@ -11,6 +12,7 @@
 namespace {
 
 constexpr uint64_t TAKEN = 0xffff;
+constexpr int AT_ONCE = 60000;  // chunks of a ticket: as many as can be counted, less one a thread that comes too late
 
 uint64_t taken(uint64_t ticket) { return ticket & TAKEN; }
 uint64_t chunks_of(uint64_t ticket) { return ticket >> 16 & TAKEN; }
@@ -67,7 +69,11 @@ void Pool::run_erased(int chunks, Call call, const void *task) {
         for (int chunk = 0; chunk < chunks; ++chunk) call(task, chunk, 0);
         return;
     }
-    posted_ = {call, task};
+    for (int first = 0; first < chunks; first += AT_ONCE) post({call, task, first}, std::min(chunks - first, AT_ONCE));
+}
+
+void Pool::post(const Posted &posted, int chunks) {
+    posted_ = posted;
     done_.store(0, std::memory_order_relaxed);
     ticket_.store(++number_ << 32 | static_cast<uint64_t>(chunks) << 16);
     if (sleepers_.load()) {
@@ -80,7 +86,8 @@ void Pool::run_erased(int chunks, Call call, const void *task) {
 }
 
 bool Pool::has_chunks() const {
-    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    // In one order with `sleepers_`: either this sees a new task, or who posted it sees that there is somebody to wake.
+    uint64_t ticket = ticket_.load(std::memory_order_seq_cst);
     return taken(ticket) < chunks_of(ticket);
 }
 
@@ -89,7 +96,7 @@ bool Pool::take_chunk(int thread) {
     uint64_t ticket = ticket_.fetch_add(1, std::memory_order_acq_rel);
     if (taken(ticket) >= chunks_of(ticket)) return false;
     // The chunk is not done, so neither is its task: what is posted stays as it is.
-    posted_.call(posted_.task, static_cast<int>(taken(ticket)), thread);
+    posted_.call(posted_.task, posted_.first + static_cast<int>(taken(ticket)), thread);
     done_.fetch_add(1, std::memory_order_release);
     return true;
 }

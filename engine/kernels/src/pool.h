@@ -20,7 +20,7 @@ class Pool {
 
     int threads() const { return 1 + static_cast<int>(helpers_.size()); }
 
-    // Call `task(chunk, thread)` for every chunk; at most 60,000. Returns when all are done.
+    // Call `task(chunk, thread)` for every chunk. Returns when all are done.
     template <class Task>
     void run(int chunks, const Task &task) {
         run_erased(chunks, [](const void *it, int chunk, int thread) { (*static_cast<const Task *>(it))(chunk, thread); }, &task);
@@ -31,9 +31,11 @@ class Pool {
     struct Posted {
         Call call;
         const void *task;
+        int first;  // chunk
     };
 
     void run_erased(int chunks, Call call, const void *task);
+    void post(const Posted &posted, int chunks);
     bool take_chunk(int thread);
     bool has_chunks() const;
     void help(int thread);
