@@ -242,11 +242,13 @@ static void keep(const Cache *cache, const float *head, uint8_t *to, float *scal
     } else if (cache->type == BFLOAT16) {
         for (int i = 0; i < head_dim; ++i) ((uint16_t *)to)[place(i)] = to_bfloat16(head[i]);
     } else {
-        float peak = 0;
-        for (int i = 0; i < head_dim; ++i) peak = __builtin_fabsf(head[i]) > peak ? __builtin_fabsf(head[i]) : peak;
-        *scale = peak / 127;
-        float inverse = peak > 0 ? 127 / peak : 0;
-        for (int i = 0; i < head_dim; ++i) ((int8_t *)to)[place(i)] = (int8_t)__builtin_rintf(head[i] * inverse);
+        Floats largest = splat(0);
+        for (int i = 0; i < head_dim; i += 16) largest = larger_magnitude(load(head + i), largest);
+        float peak = largest_magnitude(largest);
+        bool usual = peak > 1e-30f && peak <= 3e38f;  // else all is zero, or nothing is a number
+        *scale = peak <= 3e38f ? peak / 127 : __builtin_nanf("");
+        for (int i = 0; i < head_dim; ++i)
+            ((int8_t *)to)[place(i)] = usual ? (int8_t)__builtin_rintf(head[i] * (127 / peak)) : 0;
     }
 }
 

@@ -239,8 +239,10 @@ INLINE void store_part(float *to, Floats value, int count) {
     }
 }
 
-// x * sigmoid(x) * y: the gated activation of Shazeer 2020, arXiv:2002.05202.
-INLINE Floats silu_times(Floats x, Floats y) { return x / (splat(1.0f) + exponential(splat(0) - x)) * y; }
+// x * sigmoid(x) * y: the gated activation of Shazeer 2020, arXiv:2002.05202. Below -88 the sigmoid is as good as 0.
+INLINE Floats silu_times(Floats x, Floats y) {
+    return x / (splat(1.0f) + exponential(splat(0) - maximum(splat(-88.0f), x))) * y;
+}
 
 template <int R>
 static void finish_tile(const Linear *linear, const Quantized *x, int row, int tile, int finish, float *out, int64_t stride) {

@@ -9,6 +9,8 @@ namespace ISA {
 
 // The largest magnitude whose upper byte, after rounding to the nearest multiple of 256, still fits in a signed byte.
 constexpr float PEAK = 127 * 256 + 127;
+// What is smaller is taken for zero: one over it might be infinite.
+constexpr float SMALLEST = 1e-30f;
 
 #if defined(__AVX512VNNI__)
 // Two planes: the upper bytes of all columns, then the lower bytes, both signed: value = 256 * upper + lower.
@@ -38,10 +40,10 @@ INLINE void keep_integers(Ints value, uint8_t *row, int, int column) {
 #endif
 
 INLINE int32_t total(Ints a) {
-    int32_t lane[16], result = 0;
+    uint32_t lane[16], result = 0;
     memcpy(lane, &a, sizeof lane);
     UNROLL for (int i = 0; i < 16; ++i) result += lane[i];
-    return result;
+    return (int32_t)result;
 }
 
 static void normalize(const float *x, const float *weight, float eps, int columns, float *to) {
@@ -62,9 +64,9 @@ static void quantize(const float *x, const float *weight, float eps, int columns
     const float *source = weight || columns < to->columns ? floats : x;
 
     Floats largest = splat(0);
-    for (int c = 0; c < to->columns; c += 16) largest = maximum(magnitude(load(source + c)), largest);
-    float peak = highest(largest);
-    Floats inverse = splat(peak > 0 ? PEAK / peak : 0);
+    for (int c = 0; c < to->columns; c += 16) largest = larger_magnitude(load(source + c), largest);
+    float peak = largest_magnitude(largest);
+    Floats inverse = splat(peak > SMALLEST ? PEAK / peak : 0);
     to->scales[row] = peak / PEAK;
     uint8_t *values = to->values + (int64_t)row * 2 * to->columns;
     float *sums = to->sums_of_16 + (int64_t)row * (to->columns / 16);

@@ -104,15 +104,10 @@ INLINE Floats fma(Floats a, Floats b, Floats c) {
     return result;
 }
 
+// Where one of the two is not a number, `b`.
 INLINE Floats maximum(Floats a, Floats b) {
     Floats result;
     EACH_PART result.part[p] = a.part[p] > b.part[p] ? a.part[p] : b.part[p];
-    return result;
-}
-
-INLINE Floats magnitude(Floats a) {
-    Floats result;
-    EACH_PART result.part[p] = (FloatLanes)((WordLanes)a.part[p] & 0x7fffffffu);
     return result;
 }
 
@@ -159,6 +154,29 @@ INLINE float highest(Floats a) {
     return lane[0];
 }
 
+// The largest magnitudes, place by place. They are compared as integers, which sets what is not a number above all that
+// is: it comes out if it was ever there.
+INLINE Floats larger_magnitude(Floats a, Floats b) {
+    Floats result;
+    EACH_PART {
+        IntLanes first = (IntLanes)a.part[p] & 0x7fffffff, second = (IntLanes)b.part[p] & 0x7fffffff;
+        result.part[p] = (FloatLanes)(first > second ? first : second);
+    }
+    return result;
+}
+
+INLINE float largest_magnitude(Floats a) {
+    int32_t lane[16], result = 0;
+    memcpy(lane, &a, sizeof lane);
+    for (int i = 0; i < 16; ++i) {
+        int32_t bits = lane[i] & 0x7fffffff;
+        result = bits > result ? bits : result;
+    }
+    float value;
+    memcpy(&value, &result, sizeof value);
+    return value;
+}
+
 // bfloat16: the upper half of a float, rounded to nearest, ties to even.
 INLINE uint16_t to_bfloat16(float value) {
     uint32_t bits;
@@ -196,9 +214,10 @@ INLINE Floats load_half(const uint16_t *from) {
 #define HAS_HALF 0
 #endif
 
-// e^x to about one unit in the last place; exactly 0 below -87. Polynomial and splitting of ln 2 after Cephes' expf.
+// e^x to about one unit in the last place for x up to 88; exactly 0 below -87. What is not a number stays so. Polynomial
+// and splitting of ln 2 after Cephes' expf.
 INLINE Floats exponential(Floats x) {
-    Floats clamped = maximum(x, splat(-87.0f));
+    Floats clamped = maximum(splat(-87.0f), x);
     Ints n = round_to_ints(clamped * splat(1.44269504088896341f));
     Floats whole = to_floats(n);
     Floats r = fma(whole, splat(-0.693359375f), clamped);

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 from engine.errors import EngineError
-from engine.kernels.library import open_library
 from engine.kernels.native import NativeLibrary
 from engine.kernels.sampling import NativeSampler
 from engine.sampler import Pick, sample
@@ -30,18 +27,6 @@ PARAMS = [
     SamplingParams(temperature=1e30, top_p=0.3),
 ]
 VOCABULARIES = [1, 5, 63, 64, 65, 300, 1000, 49_152, 50_257]
-
-
-@pytest.fixture(params=["avx512", "avx2", "portable"])
-def library(kernels: Path, request: pytest.FixtureRequest) -> Iterator[NativeLibrary]:
-    opened = NativeLibrary(open_library(kernels))
-    usual = opened.kernels
-    try:
-        opened.use(request.param)
-    except ValueError as error:
-        pytest.skip(str(error))
-    yield opened
-    opened.use(usual)
 
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)

@@ -8,26 +8,13 @@ import torch
 from torch import Tensor
 
 from engine.layers.rotary import interleaved_to_halves
-from engine.loader.dequantize import DEQUANT, dequantize
+from engine.loader.dequantize import dequantize
 from engine.loader.gguf import GGMLType, GGUFTensor
 from engine.loader.quantized import QuantizedRows, concatenate, split
+from tests.engine.matrices import FLOATS, QUANTIZED, random_matrix
 
-FLOATS = [GGMLType.F32, GGMLType.F16, GGMLType.BF16]
-QUANTIZED = [kind for kind in DEQUANT if kind not in FLOATS]
 EXACT = [kind for kind in QUANTIZED if kind is not GGMLType.Q6_K]  # products that fit in float32 whatever is stored
 COLUMNS = 512
-# Where a block's half-precision factors lie. Random bytes there would be infinities and numbers of any size.
-FACTORS = {GGMLType.Q4_1: (0, 2), GGMLType.Q5_1: (0, 2), GGMLType.Q4_K: (0, 2), GGMLType.Q5_K: (0, 2)}
-FACTORS |= {GGMLType.Q6_K: (208,)}
-
-
-def random_matrix(kind: GGMLType, rows: int, seed: int = 0) -> GGUFTensor:
-    source = np.random.default_rng(seed)
-    blocks = source.integers(0, 256, (rows * COLUMNS // kind.block_size, kind.block_bytes), dtype=np.uint8)
-    for place in FACTORS.get(kind, (0,)):
-        factors = source.normal(0, 0.01, len(blocks)).astype(np.float16)
-        blocks[:, place : place + 2] = factors.view(np.uint8).reshape(-1, 2)
-    return GGUFTensor("random", (rows, COLUMNS), kind, blocks.reshape(-1))
 
 
 def parts_of(tensor: GGUFTensor) -> QuantizedRows:
@@ -79,7 +66,7 @@ def test_rows_change_places_with_their_factors(kind: GGMLType) -> None:
 
 @pytest.mark.parametrize("kinds", [(first, second) for first in QUANTIZED for second in QUANTIZED], ids=str)
 def test_matrices_of_any_two_types_can_be_put_below_each_other(kinds: tuple[GGMLType, GGMLType]) -> None:
-    first, second = (parts_of(random_matrix(kind, rows, rows)) for kind, rows in zip(kinds, (3, 5), strict=True))
+    first, second = (parts_of(random_matrix(kind, rows, seed=rows)) for kind, rows in zip(kinds, (3, 5), strict=True))
     joined = concatenate([first, second])
     assert torch.equal(joined.values(), torch.cat((first.values(), second.values())))
     assert joined.bits == max(first.bits, second.bits)
