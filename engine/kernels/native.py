@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.loader.quantized import QuantizedRows
-from engine.step import StepInput
+from engine.step import StepInput, blocks_for
 
 KVType = Literal["float32", "bfloat16", "int8"]
 
 PARTS = ("embedding", "qkv", "attention", "output", "gate_up", "down", "head")  # of a step's time
+_FORMS = ((4, 32), (8, 32), (8, 16))  # of quantized matrices: bits, and columns that share a scale
 _KV_TYPES: dict[KVType, int] = {"float32": 0, "bfloat16": 1, "int8": 2}
 
 
@@ -116,7 +117,10 @@ class Matrix:
     """A packed matrix [rows, columns], perhaps with a bias."""
 
     def __init__(self, arena: Arena, values: QuantizedRows | Tensor, bias: Tensor | None = None) -> None:
-        """`values`: quantized, or float32 [rows, columns]; `bias`: float32 [rows]."""
+        """`values`: quantized, or float32 [rows, columns]; `bias`: float32 [rows].
+
+        Packed for the kernels in use: others that are chosen later may take its scales for what they are not.
+        """
         self._arena = arena
         self._handle = arena.library.handle
         self.rows: int
@@ -138,6 +142,8 @@ class Matrix:
         return result
 
     def _pack(self, values: QuantizedRows, bias: Tensor | None) -> int:
+        assert (values.bits, values.group) in _FORMS, "the kernels have no code for this form"
+        assert self.columns % values.group == 0, "a row is made of whole groups"
         scales, mins, offset = values.scales, values.mins, 0
         for candidate in (8, 16, 32, 128):
             if torch.equal(mins, scales * -candidate):
@@ -228,6 +234,7 @@ class NativeModel:
         self._weights = weights  # the library only points at them
         self.nanoseconds: NDArray[np.int64] = np.zeros(len(PARTS), np.int64)
         first = weights.layers[0]
+        self._widest = max(first.qkv.columns, first.output.columns, first.down.columns)
         shape = _Shape(
             len(weights.layers),
             first.qkv.columns,
@@ -259,6 +266,7 @@ class NativeModel:
         token_ids = np.array(step.token_ids, np.int32)
         wanted = np.array(step.wanted, np.int32)
         blocks = [np.array(span.blocks, np.int32) for span in step.spans]
+        self._check(step, token_ids, blocks, cache)
         spans, first_row = (_Span * len(step.spans))(), 0
         for place, span in enumerate(step.spans):
             spans[place] = _Span(span.start, span.count, first_row, len(blocks[place]), blocks[place].ctypes.data)
@@ -278,9 +286,25 @@ class NativeModel:
 
     def multiply(self, matrix: Matrix, x: Tensor) -> Tensor:
         """`x @ matrix.T`: float32 [rows, columns] -> [rows, matrix.rows]."""
+        assert x.shape[1] == matrix.columns <= self._widest, "the model has no room for such rows"
         result, x = torch.empty(len(x), matrix.rows), x.contiguous()
         self._library.handle.model_multiply(self._pointer, matrix.pointer, len(x), x.data_ptr(), result.data_ptr())
         return result
+
+    def _check(
+        self, step: StepInput, token_ids: NDArray[np.int32], blocks: list[NDArray[np.int32]], cache: NativeKVCache
+    ) -> None:
+        """Whoever lays out steps keeps to this. The kernels would read and write where it is not."""
+        rows = sum(span.count for span in step.spans)
+        assert len(token_ids) == rows, "the spans are made of the tokens"
+        if rows:
+            assert 0 <= token_ids.min() <= token_ids.max() < self._weights.embedding.rows, "no such token"
+        assert all(0 <= row < rows for row in step.wanted), "no such row"
+        for span, table in zip(step.spans, blocks, strict=True):
+            assert 0 <= span.start < span.start + span.count <= len(self._weights.cosines), "past the model's context"
+            used = table[: blocks_for(span.start + span.count)]
+            assert len(used) == blocks_for(span.start + span.count), "a span without blocks for it"
+            assert 0 <= used.min() <= used.max() < cache.blocks, "no such block"
 
     def __del__(self) -> None:
         if pointer := getattr(self, "_pointer", None):
