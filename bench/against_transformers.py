@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from bench.make_q4_0 import SOURCE
-from bench.processes import run_python, say
+from bench.processes import build_kernels, run_python, say
 from bench.prompts import Prompts
 from bench.report import Results, write_json
 from bench.servers import ROOT, THREADS
@@ -76,6 +76,7 @@ def measure(column: str, path: Path, batches: Sequence[int], tokens: int) -> dic
 def answerer(column: str, path: Path, most: int, tokens: int) -> Callable[[Sequence[list[int]]], float]:
     """A contestant, ready to answer at most `most` prompts at once. It gives the seconds that it took."""
     if column == ENGINE:
+        build_kernels()
         engine = LLMEngine.from_gguf(path, config=EngineConfig(threads=THREADS, max_batch_size=most))
         return lambda prompts: answer_all(engine, prompts, tokens)
     torch.set_num_threads(THREADS)

@@ -12,13 +12,15 @@ import resource
 import statistics
 import sys
 import time
-from collections import Counter
 from itertools import count
 from pathlib import Path
 
+from bench.processes import build_kernels
 from bench.prompts import Prompts
 from engine.config import EngineConfig
 from engine.llm_engine import LLMEngine
+from engine.loading import load_model
+from engine.models.native import NativeLlama
 from engine.sampling_params import SamplingParams
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -33,8 +35,10 @@ class EngineBench:
 
     def __init__(self, model: Path, config: EngineConfig) -> None:
         started = time.perf_counter()
-        self.engine = LLMEngine.from_gguf(model, config=config)
+        loaded = load_model(model, config)
+        self.engine = LLMEngine(loaded, config)
         self.load_s = time.perf_counter() - started
+        self._model = loaded.computation.model
         self._prompts = Prompts(model)
         self._numbers = count(1)
 
@@ -61,15 +65,19 @@ class EngineBench:
 
     def profile(self, batch: int, steps: int) -> dict[str, float]:
         """Milliseconds that each part of a step takes while `batch` sequences decode, and the step as a whole."""
+        self.decode(batch, steps)  # the engine's own averages forget what was before
         self._begin(batch, steps)
-        sums: Counter[str] = Counter()
-        took = []
+        before, took = self._parts(), []
         while self.engine.has_work():
             started = time.perf_counter()
             self.engine.step()
             took.append((time.perf_counter() - started) * 1000)
-            sums.update(self.engine.stats().step_ms)
-        return {name: total / len(took) for name, total in sums.items()} | {"whole step": statistics.mean(took)}
+        inside = {f"model: {name}": (now - before[name]) / len(took) / 1e6 for name, now in self._parts().items()}
+        return {**self.engine.stats().step_ms, **inside, "whole step": statistics.mean(took)}
+
+    def _parts(self) -> dict[str, int]:
+        """Nanoseconds that each part of the compiled model has taken so far; other models do not tell."""
+        return self._model.nanoseconds if isinstance(self._model, NativeLlama) else {}
 
     def _begin(self, batch: int, steps: int) -> None:
         """Add `batch` prompts, and step until all of them have been read."""
@@ -104,7 +112,9 @@ def measure(bench: EngineBench, steps: int) -> dict[str, float]:
         figures[f"prefill {size}, tok/s"] = bench.prefill(size)
     for batch in BATCHES:
         figures[f"decode {batch}, tok/s"] = bench.decode(batch, steps)
-    return figures | {"peak memory, MiB": peak_memory_mib()}
+    stats = bench.engine.stats()
+    guessed = 100 * stats.drafts_accepted / stats.tokens_generated
+    return figures | {"guessed tokens, %": guessed, "peak memory, MiB": peak_memory_mib()}
 
 
 def main() -> None:
@@ -114,10 +124,17 @@ def main() -> None:
     parser.add_argument("--path", choices=("fast", "eager", "reference"), default="fast")
     parser.add_argument("--threads", type=int, default=2, help="0: one per core")
     parser.add_argument("--steps", type=int, default=64, help="tokens of each answer")
+    parser.add_argument("--no-speculation", action="store_true", help="do not guess ahead where a text repeats itself")
     parser.add_argument("--profile", action="store_true", help="where the time of a step goes, and nothing else")
     parser.add_argument("--json", action="store_true", help="print JSON on one line")
     options = parser.parse_args()
-    config = EngineConfig(dtype_path=options.path, threads=options.threads, max_batch_size=max(BATCHES))
+    build_kernels()
+    config = EngineConfig(
+        dtype_path=options.path,
+        threads=options.threads,
+        max_batch_size=max(BATCHES),
+        speculation=not options.no_speculation,
+    )
     bench = EngineBench(options.model, config)
     if options.profile:
         figures = {

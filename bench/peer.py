@@ -23,7 +23,7 @@ from bench import http_measures
 from bench.client import complete
 from bench.limits import table as limits_table
 from bench.make_q4_0 import SOURCE, TARGET, make_q4_0
-from bench.processes import run_python, say
+from bench.processes import build_kernels, run_python, say
 from bench.prompts import Prompts
 from bench.report import Results, write_json
 from bench.servers import ROOT, Server, llama_cpp, switchboard
@@ -103,6 +103,7 @@ class Contest:
     def __init__(self, plan: Plan, prompts: Prompts, binary: Path | None, settings: Mapping[str, str]) -> None:
         self.results = Results(COLUMNS)
         self.peers: dict[str, Any] = {}
+        self.engine: dict[str, Any] = {}  # what our server said of itself at the end
         self._plan, self._prompts, self._binary, self._settings = plan, prompts, binary, settings
 
     def over_http(self) -> None:
@@ -116,11 +117,12 @@ class Contest:
                         self.results.add(column, figures)
                         say(f"round {turn + 1}, {column}: {_short(figures)}")
             self.results.add(OURS, {"server's peak memory, MiB": ours.peak_memory_mib()})
+            self.engine = ours.get("/api/engine")["engines"][0]
 
     def in_process(self) -> None:
         """Both engines called directly, each in a process of its own."""
         for _ in range(min(2, self._plan.rounds)):
-            self._direct(OURS, "-m", "bench.engine", "--json")
+            self._direct(OURS, "-m", "bench.engine", "--json", "--no-speculation")
             for column, path in ((SAME_FILE, SOURCE), (BEST_FORM, TARGET)):
                 self._direct(column, "-m", "bench.llama_cpp", str(path), "--measure")
 
@@ -178,6 +180,7 @@ def main() -> None:
     plan = replace(plan, rounds=options.rounds or plan.rounds)
     if not TARGET.exists():
         make_q4_0(SOURCE, TARGET)
+    build_kernels()
     contest = Contest(plan, Prompts(SOURCE), options.llama_server, dict(pair.split("=", 1) for pair in options.set))
     contest.describe_peers()
     contest.over_http()
@@ -185,7 +188,9 @@ def main() -> None:
     limits = json.loads(run_python("-m", "bench.limits", "--json"))
     print(contest.results.table(GOALS))
     print(limits_table(reached(contest.results), limits["ceilings"]))
-    write_json(options.out, contest.results, limits=limits, peers=contest.peers, plan=asdict(plan))
+    write_json(
+        options.out, contest.results, limits=limits, peers=contest.peers, engine=contest.engine, plan=asdict(plan)
+    )
     say(f"{options.out}, after {time.monotonic() - began:.0f} s")
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 from bench.servers import ROOT
+from engine.errors import KernelsUnavailable
+from engine.kernels.build import build
 
 
 def run_python(*arguments: str) -> str:
@@ -16,3 +18,11 @@ def run_python(*arguments: str) -> str:
 def say(text: str) -> None:
     """Show progress, beside the table that comes at the end."""
     print(text, file=sys.stderr, flush=True)
+
+
+def build_kernels() -> None:
+    """Build the engine's kernels unless they are there: what is measured is not how it does until then."""
+    try:
+        build()
+    except KernelsUnavailable as error:
+        say(f"Measuring PyTorch's kernels, because there are none of our own: {error}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import KernelsUnavailable
-from engine.kernels.native import Arena, KVType, Matrix, ModelWeights, NativeKVCache, NativeLibrary, NativeModel
+from engine.kernels.native import PARTS, Arena, KVType, Matrix, ModelWeights, NativeKVCache, NativeLibrary, NativeModel
 from engine.kernels.native import LayerWeights as PackedLayer
 from engine.kernels.sampling import NativeSampler
 from engine.kv_cache import KVCache
@@ -68,6 +68,11 @@ class NativeLlama:
     def step_cost(self) -> StepCost:
         """What a step costs by its rows."""
         return KERNELS.get(self._library.kernels, KERNELS["avx2"])
+
+    @property
+    def nanoseconds(self) -> dict[str, int]:
+        """How long each part of its steps has taken since it was made."""
+        return dict(zip(PARTS, self._model.nanoseconds.tolist(), strict=True))
 
     def forward(self, step: StepInput, cache: KVCache) -> Tensor:
         """Compute the step's tokens, keeping their keys and values in `cache`.
