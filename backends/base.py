@@ -273,6 +273,7 @@ class Stats:
     forks: int = 0  # answers that began on the blocks of another one
     drafts_proposed: int = 0  # tokens that were guessed ahead
     drafts_accepted: int = 0  # and were right
+    computing: str = ""  # in what form the model computes, in words
     tokens_per_second: float | None = None  # written by all answers together, over the last moments; None while idle
     step_ms: Mapping[str, float] = field(default_factory=dict)  # where the time of a step goes, by part
 

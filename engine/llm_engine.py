@@ -145,6 +145,7 @@ class LLMEngine:
         blocks = self._scheduler.blocks
         counts = blocks.counts
         return EngineStats(
+            computing=self.computing,
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting),
             blocks_used=blocks.used,

@@ -36,6 +36,7 @@ class EngineStats:
     still be used: `blocks_used + blocks_cached + blocks_free` are all there are.
     """
 
+    computing: str  # in what form the model computes, in words
     running: int
     waiting: int
     blocks_used: int

@@ -38,18 +38,10 @@ class Loading:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Ready:
-    """The engine takes requests. `computing` says in words how it computes."""
+    """The engine takes requests."""
 
     tokenizer: Tokenizer
     context_length: int
-    computing: str
-
-
-@dataclass(slots=True, frozen=True)
-class Switched:
-    """The engine computes in another way from now on. Nobody's answer is changed or lost by that."""
-
-    computing: str
 
 
 @dataclass(slots=True, frozen=True)
@@ -95,4 +87,4 @@ class Ended:
     """The thread is done, as it was asked: the last report."""
 
 
-Report = Loading | Ready | Switched | Failed | Stepped | Measured | Rejected | Crashed | Ended
+Report = Loading | Ready | Failed | Stepped | Measured | Rejected | Crashed | Ended

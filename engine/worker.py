@@ -33,7 +33,6 @@ from engine.reports import (
     Report,
     Request,
     Stepped,
-    Switched,
 )
 
 if TYPE_CHECKING:  # torch takes seconds to import: that happens on the thread
@@ -115,7 +114,7 @@ class EngineWorker:
     def _serve(self) -> bool:
         """Build an engine and run it. False if it broke and is to be built anew."""
         engine = self._load()
-        self._report(Ready(engine.tokenizer, engine.context_length, engine.computing))
+        self._report(Ready(engine.tokenizer, engine.context_length))
         self._report(Measured(engine.stats()))
         self._await_kernels(engine)
         try:
@@ -167,7 +166,7 @@ class EngineWorker:
         if engine.awaits_kernels:  # one that was built anew meanwhile may have them already
             engine.replace_model(computation)
             log.info("Computing with %s from now on", engine.computing)
-            self._report(Switched(engine.computing))
+            self._report(Measured(engine.stats()))
 
     def _wait_for_work(self, engine: LLMEngine) -> bool:
         """Sleep until there is something to do. False at the end."""

@@ -18,7 +18,10 @@ SECONDS_A_WATCHER = 0.005  # a frame costs the loop about a hundredth of that
 
 
 class EngineReport(EngineFigures):
-    """All that is known of an engine. `step_ms`: where the time of a step goes, by part, in milliseconds."""
+    """All that is known of an engine.
+
+    `computing`: in what form its model computes. `step_ms`: where the time of a step goes, by part, in milliseconds.
+    """
 
     completion_tokens: int
     requests_finished: int
@@ -28,6 +31,7 @@ class EngineReport(EngineFigures):
     forks: int
     drafts_proposed: int
     drafts_accepted: int
+    computing: str
     step_ms: dict[str, float]
 
 

@@ -102,8 +102,7 @@ class PyTorchBackend(Backend):
             return Health(False, "The engine has not been started.")
         info = self._active.info
         if info.state == "ready":
-            details = {"model": info.name, "requests": self._active.requests, "computing": self._active.computing}
-            return Health(True, details=details)
+            return Health(True, details={"model": info.name, "requests": self._active.requests})
         return Health(False, info.reason or f"The model {info.name} is still being loaded.")
 
     def stats(self) -> Stats | None:

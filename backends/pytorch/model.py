@@ -39,7 +39,6 @@ from engine.reports import (
     Rejected,
     Report,
     Stepped,
-    Switched,
 )
 from engine.worker import EngineWorker
 
@@ -67,7 +66,6 @@ class ServedModel:
         self.done = self.total = 0  # bytes loaded
         self.ended = False
         self.stats: Stats | None = None  # until the engine is built
-        self.computing = ""  # how, in words; empty until the engine is built
         self._slots = config.max_batch_size
         self._changed = changed
         self._measured = measured
@@ -148,10 +146,8 @@ class ServedModel:
             case Loading(done, total):
                 self.done, self.total = done, total
                 self._become(replace(self.info, progress=done / total if total else 0.0))
-            case Switched(computing):
-                self.computing = computing
-            case Ready(_, context_length, computing):
-                self._ready, self.computing = report, computing
+            case Ready(_, context_length):
+                self._ready = report
                 self._become(replace(self.info, state="ready", progress=None, context_length=context_length))
             case Rejected(request_id, error):
                 if request_id in self._answers:

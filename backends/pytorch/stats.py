@@ -26,6 +26,7 @@ def as_stats(model: str, slots: int, stats: EngineStats) -> Stats:
         forks=stats.forks,
         drafts_proposed=stats.drafts_proposed,
         drafts_accepted=stats.drafts_accepted,
+        computing=stats.computing,
         tokens_per_second=stats.tokens_per_second if stats.running else None,
         step_ms=stats.step_ms,
     )

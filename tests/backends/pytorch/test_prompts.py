@@ -41,7 +41,7 @@ def encoded(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> list[objec
 
 def test_a_prompt_that_was_counted_is_not_encoded_again(tokenizer: Tokenizer, encoded: list[object]) -> None:
     async def scenario() -> None:
-        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT, "in some way")
+        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
         counted = await prompts.count(CHAT, engine)
         prepared = await prompts.prepare(CHAT, engine)
         assert len(prepared.token_ids) == counted
@@ -62,7 +62,7 @@ def test_another_prompt_is_encoded_for_itself(
     tokenizer: Tokenizer, encoded: list[object], changes: dict[str, object]
 ) -> None:
     async def scenario() -> None:
-        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT, "in some way")
+        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
         other = replace(CHAT, **changes)  # type: ignore[arg-type]
         expected = (await Prompts().prepare(other, engine)).token_ids
         await prompts.count(CHAT, engine)
@@ -75,7 +75,7 @@ def test_another_prompt_is_encoded_for_itself(
 
 def test_what_is_only_counted_is_not_kept_for_ever(tokenizer: Tokenizer, encoded: list[object]) -> None:
     async def scenario() -> None:
-        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT, "in some way")
+        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
         for number in range(KEPT + 1):
             await prompts.count(replace(CHAT, request_id=f"{number}"), engine)
         encoded.clear()

@@ -26,6 +26,7 @@ BUSY = Stats(
     completion_tokens=12,
     preemptions=1,
     tokens_per_second=40.0,
+    computing="in wood",
     step_ms={"forward": 9.5},
 )
 
@@ -73,6 +74,7 @@ def test_the_report_has_every_number() -> None:
         "forks": 0,
         "drafts_proposed": 0,
         "drafts_accepted": 0,
+        "computing": "in wood",
         "tokens_per_second": 40.0,
         "step_ms": {"forward": 9.5},
     }
