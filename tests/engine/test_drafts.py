@@ -1,4 +1,4 @@
-"""Guesses, right or wrong, change how many steps an answer takes and nothing else."""
+"""Guesses, right or wrong, leave every bit of what an answer is picked from as it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.llm_engine import LLMEngine
 from engine.sampling_params import SamplingParams
 from engine.scheduler import Proposer
 from engine.sequence import Sequence
-from tests.engine.running import GREEDY, SAMPLED, Result, alone, ask, assert_same, prompts, run, watched_logits
+from tests.engine.running import GREEDY, SAMPLED, Result, alone, assert_same, prompts, run, watched_logits
 
 PATHS = ("fast", "reference")
 PROMPT = prompts([40], 256)[0]
@@ -75,50 +75,6 @@ def test_right_guesses_give_the_same_bits(
     expected = plain(make_engine, params, path)
     oracle = Oracle({"alone": expected.tokens}, 4, wrong_after)
     assert_same(expected, alone(with_proposer(make_engine(dtype_path=path), oracle), PROMPT, params))
-
-
-def test_right_guesses_spare_steps(make_engine: Callable[..., LLMEngine]) -> None:
-    params = replace(GREEDY, max_tokens=24)
-    expected = plain(make_engine, params)
-    engine = with_proposer(make_engine(), Oracle({"only": expected.tokens}, 4))
-    result = ask(engine, PROMPT, params)
-    assert result.tokens == expected.tokens
-    assert [len(output.new_token_ids) for output in result.outputs] == [1, 5, 5, 5, 5, 3]
-    stats = engine.stats()
-    assert (stats.drafts_proposed, stats.drafts_accepted) == (18, 18)
-    assert stats.tokens_computed == len(PROMPT) + 23
-
-
-def test_a_stop_string_among_right_guesses_ends_the_answer_there(make_engine: Callable[..., LLMEngine]) -> None:
-    params = replace(GREEDY, max_tokens=60)
-    whole = plain(make_engine, params)
-    expected = plain(make_engine, replace(params, stop=(whole.text[9:11],)))
-    for count in range(1, 8):
-        engine = with_proposer(make_engine(), Oracle({"only": whole.tokens}, count))
-        result = ask(engine, PROMPT, replace(params, stop=(whole.text[9:11],)))
-        assert (result.text, result.tokens, result.finish_reason) == (expected.text, expected.tokens, "stop")
-        assert engine.stats().blocks_used == 0
-
-
-def test_the_end_token_among_right_guesses_ends_the_answer_there(make_engine: Callable[..., LLMEngine]) -> None:
-    hot = SamplingParams(temperature=3.0, max_tokens=100)
-    tried = (replace(hot, seed=seed) for seed in range(200))
-    params = next(params for params in tried if plain(make_engine, params).finish_reason == "stop")
-    expected = plain(make_engine, params)
-    beyond = plain(make_engine, replace(params, ignore_eos=True)).tokens
-    result = ask(with_proposer(make_engine(), Oracle({"only": beyond}, 7)), PROMPT, params)
-    assert (result.tokens, result.text, result.finish_reason) == (expected.tokens, expected.text, "stop")
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 7])
-def test_no_guess_goes_past_the_longest_answer_that_was_asked_for(
-    make_engine: Callable[..., LLMEngine], limit: int
-) -> None:
-    beyond = plain(make_engine, GREEDY).tokens
-    engine = with_proposer(make_engine(), Oracle({"only": beyond}, 8))
-    result = ask(engine, PROMPT, replace(GREEDY, max_tokens=limit))
-    assert (result.tokens, result.finish_reason) == (beyond[:limit], "length")
-    assert engine.stats().tokens_computed == len(PROMPT) + limit - 1
 
 
 @pytest.mark.parametrize("path", PATHS)
