@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 
 from engine.config import EngineConfig
-from engine.device import GIB, count_threads, free_memory
+from engine.device import count_threads, free_memory
 from engine.errors import ModelLoadError
 from engine.kernels.library import open_library
 from engine.kernels.native import NativeLibrary
-from engine.kv_cache import KVCache, bytes_per_token
+from engine.kv_cache import KVCache, KVType
 from engine.layers.integer_linear import IntegerLinear, multiplies_integers_fast
 from engine.layers.linear import TiledLinear
 from engine.loader.gguf import GGUFFile
-from engine.loader.quantized import packed_width
 from engine.loader.weights import Progress, Weights
+from engine.memory_budget import LEAST_TOKENS, WeightForm, make_budget
 from engine.models import MODELS
 from engine.models.base import Model
 from engine.models.config import LlamaConfig
@@ -31,7 +31,6 @@ from engine.models.native import NativeLlama
 from engine.step import BLOCK, blocks_for
 
 _KV_TOKENS = 16_384  # all sequences together, and so the longest context, unless the configuration says otherwise
-_LEFT_FREE = 256 << 20  # bytes for activations and everybody else
 _SETS = {"avx512": "AVX-512 VNNI", "avx2": "AVX2", "dotprod": "Arm dot products", "portable": "no special instructions"}
 
 
@@ -52,7 +51,8 @@ class Plan:
     file: GGUFFile
     describe: Callable[[LlamaConfig, Weights], LlamaWeights]
     dimensions: LlamaConfig
-    blocks: int  # of the cache
+    blocks: int  # of the cache, if they fit
+    least_blocks: int  # fewer are not worth it, or not what was asked for
 
     @classmethod
     def of(cls, name: str, file: GGUFFile, config: EngineConfig) -> Plan:
@@ -62,24 +62,28 @@ class Plan:
             known = ", ".join(sorted(MODELS))
             raise ModelLoadError(f"{name} is a {file.architecture:.40} model. The engine computes only these: {known}.")
         dimensions = LlamaConfig.from_gguf(file)
-        context_length = min(config.context_length or _KV_TOKENS, dimensions.context_length)
-        blocks = blocks_for(max(config.kv_tokens or _KV_TOKENS, context_length))
-        return cls(name, file, describe, replace(dimensions, context_length=context_length), blocks)
+        kv_tokens = config.kv_tokens or _KV_TOKENS
+        context_length = min(config.context_length or min(kv_tokens, _KV_TOKENS), dimensions.context_length)
+        blocks = blocks_for(max(kv_tokens, context_length))
+        least = blocks if config.kv_tokens else blocks_for(min(context_length, config.context_length or LEAST_TOKENS))
+        return cls(name, file, describe, replace(dimensions, context_length=context_length), blocks, least)
+
+    def fitted(self, config: EngineConfig, form: WeightForm, device: torch.device) -> Plan:
+        """The same with as many blocks as fit beside weights in that form; contexts may be shorter, then.
+
+        Raises ModelLoadError if too few do.
+        """
+        model = self.dimensions
+        block = model.kv_shape.bytes_per_block(_kv_type(config))
+        budget = make_budget(
+            self.file, model, form, block, rows=config.max_tokens_per_step, logits=config.max_batch_size
+        )
+        blocks = budget.choose_blocks(self.name, self.blocks, self.least_blocks, free_memory(device))
+        context_length = min(model.context_length, blocks * BLOCK)
+        return replace(self, dimensions=replace(model, context_length=context_length), blocks=blocks)
 
     def weights(self, progress: Progress | None) -> LlamaWeights:
         return self.describe(self.dimensions, Weights(self.file, progress))
-
-    def check_memory(self, device: torch.device, weight_bytes: int, kv_dtype: torch.dtype) -> None:
-        """Raises ModelLoadError if weights, cache and something to work with do not fit in what is free."""
-        free = free_memory(device)
-        model = self.dimensions
-        cache = self.blocks * BLOCK * bytes_per_token(model.layers, model.kv_heads, model.head_dim, kv_dtype)
-        needed = weight_bytes + cache + _LEFT_FREE
-        if free is not None and needed > free:
-            raise ModelLoadError(
-                f"{self.name} needs {needed / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free."
-                " Take a smaller model, or close something."
-            )
 
 
 def compute_natively(plan: Plan, config: EngineConfig, library: Path, progress: Progress | None) -> Computation:
@@ -88,9 +92,9 @@ def compute_natively(plan: Plan, config: EngineConfig, library: Path, progress: 
     Raises KernelsUnavailable if they cannot, and ModelLoadError if the file does not hold what it should.
     """
     kernels = NativeLibrary(open_library(library))
-    plan.check_memory(torch.device("cpu"), _packed_bytes(plan.file), torch.bfloat16)
+    plan = plan.fitted(config, "packed", torch.device("cpu"))
     threads = count_threads(config)
-    model = NativeLlama(plan.dimensions, plan.weights(progress), kernels, threads=threads)
+    model = NativeLlama(plan.dimensions, plan.weights(progress), kernels, threads=threads, kv_type=_kv_type(config))
     title = f"native kernels, {_SETS[kernels.kernels]}, {_count(threads)}"
     return Computation(model, model.make_cache(plan.blocks), title)
 
@@ -98,38 +102,37 @@ def compute_natively(plan: Plan, config: EngineConfig, library: Path, progress: 
 def compute_eagerly(plan: Plan, config: EngineConfig, device: torch.device, progress: Progress | None) -> Computation:
     """With PyTorch's kernels. Raises ModelLoadError if the file does not hold what it should."""
     numerics = _numerics(config, device)
-    in_integers = numerics.make_linear is IntegerLinear
-    weight_bytes = _values(plan.file) * (2 if in_integers else numerics.dtype.itemsize)
-    plan.check_memory(device, weight_bytes, numerics.dtype)
+    plan = plan.fitted(config, _weight_form(numerics), device)
     model = Llama(plan.dimensions, plan.weights(progress), numerics)
-    kind = "16-bit integers" if in_integers else str(numerics.dtype).removeprefix("torch.")
+    kind = "16-bit integers" if numerics.make_linear is IntegerLinear else str(numerics.dtype).removeprefix("torch.")
     place = _count(count_threads(config)) if device.type == "cpu" else device.type.upper()
     return Computation(model, model.make_cache(plan.blocks), f"PyTorch's kernels, {kind}, {place}")
 
 
 def _numerics(config: EngineConfig, device: torch.device) -> Numerics:
     fast = config.dtype_path != "reference"
+    kv_type = _kv_type(config)
     if fast and multiplies_integers_fast(device):
-        return Numerics(IntegerLinear, torch.float32, device)
+        return Numerics(IntegerLinear, torch.float32, kv_type, device)
     dtype = torch.bfloat16 if fast and device.type != "cpu" else torch.float32
     return Numerics(
         lambda weight, bias: TiledLinear(weight.to(device, dtype), None if bias is None else bias.to(device, dtype)),
         dtype,
+        kv_type,
         device,
     )
 
 
-def _values(file: GGUFFile) -> int:
-    return sum(
-        tensor.data.nbytes // tensor.type.block_bytes * tensor.type.block_size for tensor in file.tensors.values()
-    )
+def _kv_type(config: EngineConfig) -> KVType:
+    if config.kv_dtype == "auto":
+        return "float32" if config.dtype_path == "reference" else "bfloat16"
+    return config.kv_dtype
 
 
-def _packed_bytes(file: GGUFFile) -> int:
-    return sum(
-        int(tensor.data.nbytes // tensor.type.block_bytes * tensor.type.block_size * packed_width(tensor.type))
-        for tensor in file.tensors.values()
-    )
+def _weight_form(numerics: Numerics) -> WeightForm:
+    if numerics.make_linear is IntegerLinear:
+        return "planes"
+    return "bfloat16" if numerics.dtype is torch.bfloat16 else "float32"
 
 
 def _count(threads: int) -> str:

@@ -44,7 +44,7 @@ def load_model(path: Path, config: EngineConfig, progress: Progress | None = Non
         awaits_kernels = wants_kernels and computation is None and find() is None
         computation = computation or compute_eagerly(plan, config, device, progress)
     log.info("Computing with %s", computation.title)
-    return LoadedModel(computation, tokenizer, plan.dimensions.context_length, awaits_kernels)
+    return LoadedModel(computation, tokenizer, computation.model.config.context_length, awaits_kernels)
 
 
 def load_native(path: Path, config: EngineConfig, library: Path, progress: Progress | None = None) -> Computation:

@@ -16,6 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,14 +151,18 @@ class EngineWorker:
         """Begin to build the kernels if the engine would be faster with them."""
         if engine.awaits_kernels and not self._awaits_kernels:
             self._awaits_kernels = True
-            build_in_background(self._load_again)
+            build_in_background(partial(self._load_again, engine.context_length))
 
-    def _load_again(self, library: Path) -> None:
-        """Load the model for the kernels, on the thread that built them, beside the one that computes meanwhile."""
+    def _load_again(self, context_length: int, library: Path) -> None:
+        """Load the model for the kernels, on the thread that built them, beside the one that computes meanwhile.
+
+        Running answers may need contexts as long as they were promised.
+        """
         from engine.loading import load_native
 
         with suppress(_Stopped):
-            self._command(load_native(self._path, self._config, library, self._check_stop))
+            config = replace(self._config, context_length=context_length)
+            self._command(load_native(self._path, config, library, self._check_stop))
 
     def _check_stop(self, *_: int) -> None:
         if self._stopping:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.errors import ModelLoadError
+from engine.kv_cache import KVShape
 from engine.loader.gguf import GGUFFile, MetaValue
 
 
@@ -30,6 +31,10 @@ class LlamaConfig:
     def group(self) -> int:
         """Query heads that share a key head."""
         return self.heads // self.kv_heads
+
+    @property
+    def kv_shape(self) -> KVShape:
+        return KVShape(self.layers, self.kv_heads, self.head_dim)
 
     @classmethod
     def from_gguf(cls, file: GGUFFile) -> LlamaConfig:

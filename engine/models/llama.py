@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.kv_cache import KVCache, TensorKVCache
+from engine.kv_cache import KVCache, KVType, TensorKVCache
 from engine.layers.activation import silu_and_mul
 from engine.layers.attention import attend
 from engine.layers.embedding import DenseEmbedding, StoredEmbedding
@@ -32,10 +32,11 @@ MakeLinear = Callable[[Tensor, Tensor | None], Linear]
 
 @dataclass(slots=True, frozen=True)
 class Numerics:
-    """How a model computes: its linear layers, the type of its activations, and where."""
+    """How a model computes: its linear layers, the type of its activations and of what it keeps of them, and where."""
 
     make_linear: MakeLinear
     dtype: torch.dtype
+    kv_type: KVType
     device: torch.device
 
 
@@ -46,18 +47,15 @@ class Llama:
         """Raises ModelLoadError if a tensor is missing or does not fit `config`."""
         self.config = config
         self._numerics = numerics
-        self._embedding = _embedding(weights, numerics)
+        self._embedding, self._head = _embedding_and_head(weights, numerics)
         self._rotary = Rotary(weights.frequencies.to(numerics.device), config.context_length)
         self._layers = [_Layer(config, layer, numerics) for layer in weights.layers]
         self._norm = RMSNorm(weights.norm.to(numerics.device), config.eps)
-        self._head = _linear(weights.head, numerics)
 
     def make_cache(self, blocks: int) -> TensorKVCache:
         """Room for the keys and values of `blocks * BLOCK` positions, where the model computes."""
-        config = self.config
-        return TensorKVCache(
-            config.layers, config.kv_heads, config.head_dim, blocks, self._numerics.dtype, self._numerics.device
-        )
+        numerics = self._numerics
+        return TensorKVCache(self.config.kv_shape, blocks, numerics.kv_type, numerics.dtype, numerics.device)
 
     def make_sampler(self) -> Sampler:
         return sample
@@ -111,8 +109,10 @@ def _linear(weights: LinearWeights, numerics: Numerics) -> Linear:
     return numerics.make_linear(weights.dense(), weights.bias)
 
 
-def _embedding(weights: LlamaWeights, numerics: Numerics) -> Callable[[StepLayout], Tensor]:
+def _embedding_and_head(weights: LlamaWeights, numerics: Numerics) -> tuple[Callable[[StepLayout], Tensor], Linear]:
     """Rows are looked up where they lie: on the processor in the file's compact form, elsewhere on the device."""
     if numerics.device.type == "cpu":
-        return StoredEmbedding(weights.embedding, numerics.dtype)
-    return DenseEmbedding(dequantize(weights.embedding).to(numerics.device, numerics.dtype))
+        return StoredEmbedding(weights.embedding, numerics.dtype), _linear(weights.head, numerics)
+    head = weights.head.dense().to(numerics.device, numerics.dtype)
+    matrix = head if weights.is_tied else dequantize(weights.embedding).to(numerics.device, numerics.dtype)
+    return DenseEmbedding(matrix), numerics.make_linear(head, None)

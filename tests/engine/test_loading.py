@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from engine.errors import ModelLoadError
 from engine.llm_engine import LLMEngine
 from engine.loader.dequantize import dequantize
 from engine.loader.gguf import GGUFFile
+from engine.memory_budget import make_budget
+from engine.models.config import LlamaConfig
+from engine.step import BLOCK
 from tests.engine.running import GREEDY, Result, ask, run, watched_logits
 from tests.tiny_model import FEED_FORWARD, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCABULARY, write_tiny_model
 
@@ -54,11 +58,50 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones(tmp_path: Path) 
         LLMEngine.from_gguf(path, config=REFERENCE)
 
 
+def with_free_memory(tiny_model: Path, monkeypatch: pytest.MonkeyPatch, blocks: int) -> tuple[EngineConfig, Path]:
+    """A model whose context is long, and memory for all of it and so many blocks of its cache."""
+    path = write_tiny_model(tiny_model.parent / "long.gguf", context_length=1 << 15)
+    with GGUFFile.open(path) as file:
+        model = LlamaConfig.from_gguf(file)
+        block = model.kv_shape.bytes_per_block("float32")
+        budget = make_budget(file, model, "float32", block, rows=256, logits=16)
+    monkeypatch.setattr(computation, "free_memory", lambda device: budget.needed(blocks))
+    return REFERENCE, path
+
+
+def test_a_cache_that_nobody_asked_for_is_made_as_large_as_memory_allows(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, path = with_free_memory(tiny_model, monkeypatch, blocks=300)
+    engine = LLMEngine.from_gguf(path, config=config)
+    assert engine.stats().blocks_free == 300
+    assert engine.context_length == 300 * BLOCK
+    assert "may keep 4,800 tokens instead of 16,384" in caplog.text
+
+
+@pytest.mark.parametrize("asked", [{"kv_tokens": 5000}, {"context_length": 5000}], ids=str)
+def test_what_was_asked_for_is_refused_with_numbers_if_it_does_not_fit(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, int]
+) -> None:
+    config, path = with_free_memory(tiny_model, monkeypatch, blocks=300)
+    with pytest.raises(ModelLoadError, match=r"to keep 5,008 tokens .* At most 4,800 tokens fit: ask for"):
+        LLMEngine.from_gguf(path, config=replace(config, **asked))
+
+
+def test_a_context_that_was_asked_for_is_kept_while_the_cache_shrinks(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, path = with_free_memory(tiny_model, monkeypatch, blocks=300)
+    engine = LLMEngine.from_gguf(path, config=replace(config, context_length=4000))
+    assert engine.context_length == 4000
+    assert engine.stats().blocks_free == 300
+
+
 def test_a_model_that_does_not_fit_in_memory_is_refused_with_numbers(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(computation, "free_memory", lambda device: 100 << 20)
-    with pytest.raises(ModelLoadError, match=r"needs 0\.3 GiB of memory and 0\.1 GiB are free\. Take a smaller"):
+    with pytest.raises(ModelLoadError, match=r"needs 0\.2 GiB of memory, .* and 0\.1 GiB are free\. Take a smaller"):
         LLMEngine.from_gguf(tiny_model, config=REFERENCE)
 
 
@@ -68,6 +111,15 @@ def test_a_very_long_context_is_cut_to_what_the_cache_holds(
     path = write_tiny_model(tmp_path / "long.gguf", context_length=1 << 24)
     assert make_engine(path).context_length == 16_384
     assert make_engine(path, context_length=20_000).context_length == 20_000
+
+
+def test_a_cache_that_was_asked_to_be_small_bounds_the_context(
+    tmp_path: Path, make_engine: Callable[..., LLMEngine]
+) -> None:
+    path = write_tiny_model(tmp_path / "long.gguf", context_length=1 << 24)
+    engine = make_engine(path, kv_tokens=4096)
+    assert engine.context_length == 4096
+    assert engine.stats().blocks_free * BLOCK == 4096
 
 
 def test_progress_goes_up_to_the_whole(tiny_model: Path) -> None:
