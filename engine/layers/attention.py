@@ -25,7 +25,8 @@ from engine.kv_cache import TensorKVCache
 from engine.step import BLOCK, Span
 
 QUERIES = 2
-KEYS = 64
+KEYS = 128
+SHORT = 8  # tokens: a span of so many is computed together with others, its drafts for speculation for example
 _GROUP_BLOCKS = KEYS // BLOCK
 _SCORES_AT_ONCE = 8 << 20  # elements: bounds the memory of a long chunk over a long context
 
@@ -35,7 +36,7 @@ Indices = NDArray[np.int64]
 class SpanIndices(NamedTuple):
     """Numbers of the host that `plan` needs on the device.
 
-    A short span has one tile of queries. A pair is a tile and one group of its sequence's keys.
+    Short spans are cut into tiles of queries. A pair is such a tile and one group of the keys that it sees.
     """
 
     rows: Indices  # [tiles, QUERIES], rows of the step; a tile of one query has it twice
@@ -48,7 +49,7 @@ class SpanIndices(NamedTuple):
 
 @dataclass(slots=True, frozen=True, eq=False)
 class _ShortSpans:
-    """All spans of one tile each, which are computed together."""
+    """All short spans, whose tiles are computed together."""
 
     rows: Tensor
     blocks: Tensor
@@ -59,7 +60,7 @@ class _ShortSpans:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class _LongSpan:
-    """A span of several tiles, which share their sequence's keys. Its rows lie side by side."""
+    """A long span, whose tiles share their sequence's keys. Its rows lie side by side."""
 
     first_row: int
     count: int
@@ -77,21 +78,20 @@ class AttentionPlan:
 
 def index_spans(spans: Sequence[Span]) -> SpanIndices:
     """The numbers for a step whose rows are the tokens of `spans`, one after the other."""
-    placed = _placed(spans)
-    short = [(span, row) for span, row in placed if span.count <= QUERIES]
-    groups = [_key_blocks(span) for span, _ in short]
+    tiles = [tile for span, row in _placed(spans) if span.count <= SHORT for tile in _cut(span, row)]
+    groups = [_key_blocks(tile) for tile, _ in tiles]
     counts = [len(blocks) // _GROUP_BLOCKS for blocks in groups]
     ordinals = [np.arange(count) for count in counts]
-    pairs = np.full((len(short), max(counts, default=0)), sum(counts))
-    for tile, count in enumerate(counts):
-        pairs[tile, :count] = sum(counts[:tile]) + ordinals[tile]
+    pairs = np.full((len(tiles), max(counts, default=0)), sum(counts))
+    for number, count in enumerate(counts):
+        pairs[number, :count] = sum(counts[:number]) + ordinals[number]
     return SpanIndices(
-        rows=np.array([(row, row + span.count - 1) for span, row in short], dtype=np.int64).reshape(-1, QUERIES),
+        rows=np.array([(row, row + tile.count - 1) for tile, row in tiles], dtype=np.int64).reshape(-1, QUERIES),
         blocks=_joined(groups),
-        owners=np.repeat(np.arange(len(short)), counts),
+        owners=np.repeat(np.arange(len(tiles)), counts),
         ordinals=_joined(ordinals),
         pairs=pairs,
-        long_blocks=_joined([_key_blocks(span) for span in spans if span.count > QUERIES]),
+        long_blocks=_joined([_key_blocks(span) for span in spans if span.count > SHORT]),
     )
 
 
@@ -103,7 +103,7 @@ def plan(spans: Sequence[Span], indices: Sequence[Tensor], positions: Tensor, gr
     rows, blocks, owners, ordinals, pairs, long_blocks = indices
     long, taken = [], 0
     for span, row in _placed(spans):
-        if span.count > QUERIES:
+        if span.count > SHORT:
             size = len(_key_blocks(span))
             long.append(_plan_long(span, row, long_blocks[taken : taken + size], positions, group))
             taken += size
@@ -129,6 +129,14 @@ def _placed(spans: Sequence[Span]) -> list[tuple[Span, int]]:
     """The spans, each with its first row."""
     rows = np.cumsum([0, *(span.count for span in spans)])
     return list(zip(spans, rows[:-1].tolist(), strict=True))
+
+
+def _cut(span: Span, row: int) -> list[tuple[Span, int]]:
+    """A span in tiles of at most QUERIES tokens, each with its first row."""
+    return [
+        (Span(span.start + done, min(QUERIES, span.count - done), span.blocks), row + done)
+        for done in range(0, span.count, QUERIES)
+    ]
 
 
 def _key_blocks(span: Span) -> Indices:
