@@ -19,7 +19,7 @@ MakeEngine = Callable[..., LLMEngine]
 PROMPT = [50, 60, 70, 80]
 LONG = replace(GREEDY, max_tokens=100)
 SAMPLED = SamplingParams(temperature=0.6, top_k=5, top_p=0.95, max_tokens=100, seed=1, ignore_eos=True)
-WILD = SamplingParams(temperature=5.0, max_tokens=150, seed=1, ignore_eos=True)
+WILD = SamplingParams(temperature=5.0, max_tokens=150, seed=7, ignore_eos=True)
 
 
 class Scripted:
