@@ -32,7 +32,8 @@ class Scripted:
         pass
 
     def propose(self, sequence: Sequence, room: int) -> tuple[int, ...]:
-        return tuple(self.script[sequence.generated :][: min(room, self.most)])
+        said = len(sequence.tokens) - sequence.prompt_tokens
+        return tuple(self.script[said:][: min(room, self.most)])
 
 
 @pytest.fixture(scope="module")
