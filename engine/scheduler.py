@@ -201,7 +201,7 @@ class Scheduler:
     def _catch_up(self, sequence: Sequence) -> None:
         done = self.blocks.catch_up(sequence.table, sequence.tokens, sequence.computed)
         if sequence.cached == sequence.computed:
-            sequence.cached = done
+            sequence.cached = min(done, sequence.prompt_tokens)
         sequence.computed = done
 
     def _take(self, sequence: Sequence, count: int, chunks: Chunks, drafts: tuple[int, ...] = ()) -> None:

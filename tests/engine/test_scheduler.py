@@ -69,6 +69,22 @@ def test_while_answers_stream_less_of_a_prompt_is_read_in_a_step() -> None:
     assert step(one) == {"long": 100}
 
 
+def test_eight_answers_get_a_token_in_every_step_while_a_long_prompt_is_read() -> None:
+    """Steps of 72 tokens at most, instead of one of 6,000."""
+    one = scheduler(batch=9, budget=256, beside=64)
+    for number in range(8):
+        one.add(sequence(str(number)))
+    step(one)
+    one.add(sequence("long", 6000))
+    steps = 0
+    while one.running[-1].remaining > 1 or not steps:
+        counts = step(one)
+        assert [counts[str(number)] for number in range(8)] == [1] * 8
+        assert sum(counts.values()) <= 72
+        steps += 1
+    assert steps == 94
+
+
 def test_a_budget_smaller_than_the_batch_holds_nobody_up() -> None:
     one = scheduler(batch=4, budget=2)
     for name in "abc":
