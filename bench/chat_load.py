@@ -70,10 +70,12 @@ def main() -> int:
 
 async def measure(server: WatchedServer, options: argparse.Namespace) -> dict[str, Any]:
     """Both scenes, after a first answer that warms everything up."""
+    computing = await asyncio.to_thread(server.wait_compiled)
     async with chat(server.socket) as warm:
         await warm.ask("Hello", 8)
     return {
         "settings": {name: value for name, value in vars(options).items() if name != "json"},
+        "computing": computing,
         "together": await together(server, options.chats, options.tokens),
         "reading": await reading(server, options.streams, options.words),
     }
@@ -181,6 +183,7 @@ def print_table(figures: dict[str, Any]) -> None:
     """For people."""
     all_at_once, long = figures["together"], figures["reading"]
     chats = all_at_once["chats"]
+    print(f"the model computes with {figures['computing']}\n")
     print(f"{chats} chats at once: {all_at_once['whole']} whole, {all_at_once['equal']} equal to the answer alone")
     print(f"{all_at_once['tokens_per_second']:.0f} tokens/s in sum", end="")
     print(f", {all_at_once['loop_us_a_token']:.0f} µs of the event loop a token, its watch included\n")

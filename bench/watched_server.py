@@ -31,6 +31,7 @@ from fastapi import FastAPI
 
 BEAT_S = 0.005
 START_TIMEOUT_S = 120.0
+COMPILE_TIMEOUT_S = 90.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -162,6 +163,15 @@ class WatchedServer:
                         raise RuntimeError(model["reason"])
             time.sleep(0.05)
         raise TimeoutError("The model was not ready in time.")
+
+    def wait_compiled(self) -> str:
+        """Wait until the model computes with compiled kernels, for as long as they may take. Gives how it computes."""
+        deadline = time.monotonic() + (0 if os.environ.get("KERNELS") == "off" else COMPILE_TIMEOUT_S)
+        while "native" not in (form := str(self.get("/api/engine")["engines"][0]["computing"])):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        return form
 
 
 @contextmanager
