@@ -123,6 +123,8 @@ class Contest:
         """Both engines called directly, each in a process of its own."""
         for _ in range(min(2, self._plan.rounds)):
             self._direct(OURS, "-m", "bench.engine", "--json", "--no-speculation")
+            if self._binary is not None:
+                continue  # the wheel is another build than the one that is compared with here
             for column, path in ((SAME_FILE, SOURCE), (BEST_FORM, TARGET)):
                 self._direct(column, "-m", "bench.llama_cpp", str(path), "--measure")
 
@@ -130,7 +132,14 @@ class Contest:
         """What llama.cpp says of itself and of how it keeps each file, once."""
         for column, path in ((SAME_FILE, SOURCE), (BEST_FORM, TARGET)):
             with llama_cpp(path, 1, 512, self._binary, verbose=True) as server:
-                features = next((line.strip() for line in server.said if "AVX2 = 1" in line or "NEON = 1" in line), "?")
+                features = next(
+                    (
+                        line[line.find("CPU") :].strip()
+                        for line in server.said
+                        if "AVX2 = 1" in line or "NEON = 1" in line
+                    ),
+                    "?",
+                )
                 repacked = sum("repack tensor" in line for line in server.said)
             self.peers[column] = {"features": features, "tensors repacked": repacked}
             say(f"{column}: {repacked} tensors repacked; {features}")
@@ -172,7 +181,9 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="fewer sizes and rounds, about 3 minutes")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmark_peer.json")
-    parser.add_argument("--llama-server", type=Path, help="a binary of your own instead of the wheel xllamacpp")
+    parser.add_argument(
+        "--llama-server", type=Path, help="one built for this processor, instead of the wheel xllamacpp"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of Switchboard")
     options = parser.parse_args()
     began = time.monotonic()
