@@ -31,7 +31,7 @@ class EngineConfig:
     max_batch_size: int = 16
     max_queue_size: int = 256
     max_tokens_per_step: int = 256
-    max_prefill_while_decoding: int = 64
+    max_prefill_while_decoding: int = 32
     context_length: int | None = None
     kv_tokens: int | None = None
     kv_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
