@@ -70,7 +70,7 @@ def native(path: Path, library: NativeLibrary, kv_type: KVType = "bfloat16", thr
 
 
 def reference(path: Path) -> Llama:
-    numerics = Numerics(TiledLinear, torch.float32, torch.device("cpu"))
+    numerics = Numerics(TiledLinear, torch.float32, "float32", torch.device("cpu"))
     with GGUFFile.open(path) as file, torch.inference_mode():
         config = LlamaConfig.from_gguf(file)
         return Llama(config, MODELS[file.architecture](config, Weights(file)), numerics)
