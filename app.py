@@ -84,6 +84,7 @@ def create_backends(settings: Settings) -> list[Backend]:
             "threads": settings.torch_threads,
             "kernels": settings.kernels,
             "kv_tokens": settings.kv_tokens,
+            "kv_dtype": settings.kv_dtype,
             "speculation": settings.speculation,
         },
         "ollama": {

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     torch_threads: Annotated[int, Field(ge=0)] = 0
     kernels: Literal["auto", "off"] = "auto"
     kv_tokens: PositiveInt | None = None
+    kv_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     speculation: Literal["auto", "off"] = "auto"
     stream_flush_ms: Annotated[int, Field(ge=0, le=500)] = 40
     detach_timeout_s: Annotated[float, Field(gt=0)] = 600

@@ -169,7 +169,8 @@ class EngineWorker:
             raise _Stopped
 
     def _switch(self, engine: LLMEngine, computation: Computation) -> None:
-        if engine.awaits_kernels:  # one that was built anew meanwhile may have them already
+        # An engine that was built anew meanwhile may have them already, or longer contexts than these.
+        if engine.awaits_kernels and engine.context_length <= computation.model.config.context_length:
             engine.replace_model(computation)
             log.info("Computing with %s from now on", engine.computing)
             self._report(Measured(engine.stats()))

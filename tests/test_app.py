@@ -117,6 +117,8 @@ def test_a_setting_that_cannot_be_used_stops_the_start_with_its_name(environment
         ({"KERNELS": "off"}, "dtype_path", "eager"),
         ({}, "kv_tokens", None),
         ({"KV_TOKENS": 4096}, "kv_tokens", 4096),
+        ({}, "kv_dtype", "auto"),
+        ({"KV_DTYPE": "int8"}, "kv_dtype", "int8"),
         ({}, "speculation", True),
         ({"SPECULATION": "off"}, "speculation", False),
         ({"TORCH_THREADS": 3}, "threads", 3),

@@ -80,6 +80,7 @@ def test_an_unknown_key_like_no_other_is_named_too(tmp_path: Path) -> None:
         ("AUTH=maybe", "AUTH"),
         ("KERNELS=fast", "KERNELS"),
         ("KV_TOKENS=0", "KV_TOKENS"),
+        ("KV_DTYPE=int4", "KV_DTYPE"),
         ("LOG_LEVEL=loud", "LOG_LEVEL"),
     ],
 )

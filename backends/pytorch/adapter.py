@@ -53,6 +53,7 @@ class PyTorchBackend(Backend):
         tokenizer_path: Path | None = None,
         kernels: Literal["auto", "off"] = "auto",
         kv_tokens: int | None = None,
+        kv_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto",
         speculation: Literal["auto", "off"] = "auto",
     ) -> None:
         """`threads` 0 is one a core; `context_length` makes the models' own shorter; the rest is as in `EngineConfig`.
@@ -70,6 +71,7 @@ class PyTorchBackend(Backend):
             max_queue_size=max_queue_size,
             context_length=context_length,
             kv_tokens=kv_tokens,
+            kv_dtype=kv_dtype,
             speculation=speculation == "auto",
         )
         self._active: ServedModel | None = None

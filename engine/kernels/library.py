@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.errors import KernelsUnavailable
+from engine.errors import EngineError, KernelsUnavailable
 from engine.kernels.build import SECONDS, build, find
 from engine.kernels.compiler import Patience
 from engine.kernels.store import discard, fingerprint_of
@@ -22,6 +22,7 @@ from engine.kernels.store import discard, fingerprint_of
 __all__ = ["BackgroundBuild", "build_in_background", "find", "open_library"]
 
 log = logging.getLogger(__name__)
+_STAYING = "Staying on PyTorch's kernels, which are slower. %s"
 _PATIENCE_AT_EXIT = 5.0  # seconds, for ending compilers and removing what is unfinished
 
 
@@ -71,7 +72,8 @@ class BackgroundBuild:
     def stop(self) -> None:
         """End the compilers, if some run, and wait for that."""
         self._stopped.set()
-        thread = self._thread
+        with self._lock:
+            thread = self._thread
         if thread is not None:
             thread.join(_PATIENCE_AT_EXIT)
 
@@ -80,6 +82,8 @@ class BackgroundBuild:
         while library is not None and (done := self._next_waiting()) is not None:
             try:
                 done(library)
+            except EngineError as error:
+                log.warning(_STAYING, error)
             except Exception:
                 log.exception("The kernels are built but cannot be used; PyTorch's own go on.")
 
@@ -103,10 +107,7 @@ class BackgroundBuild:
             self._failed = True
             self._waiting.clear()
         if not self._stopped.is_set():
-            log.warning(
-                "Staying on PyTorch's kernels, which are slower. %s To try by hand: python -m engine.kernels.build",
-                reason,
-            )
+            log.warning(_STAYING + " To try by hand: python -m engine.kernels.build", reason)
 
     def _next_waiting(self) -> Callable[[Path], None] | None:
         """Who is to be told next; with None, the thread is done."""

@@ -16,7 +16,7 @@ import torch
 from engine import loading, worker
 from engine.computation import Computation, Plan, compute_eagerly
 from engine.config import EngineConfig
-from engine.errors import KernelsUnavailable
+from engine.errors import KernelsUnavailable, ModelLoadError
 from engine.kernels.compiler import Patience
 from engine.kernels.library import BackgroundBuild
 from engine.llm_engine import LLMEngine
@@ -88,9 +88,11 @@ class Building:
     error: Exception | None = None
     may_end: threading.Event = field(default_factory=threading.Event)
     asked: int = 0
+    begun: threading.Event = field(default_factory=threading.Event)
 
     def end(self) -> None:
         """Let it end, and wait until everybody has been told."""
+        assert self.begun.wait(SECONDS)
         self.may_end.set()
         for thread in threading.enumerate():
             if thread.name == "kernels":
@@ -112,6 +114,7 @@ def building(monkeypatch: pytest.MonkeyPatch) -> Building:
     def start(done: Callable[[Path], None]) -> None:
         building.asked += 1
         background.start(done)
+        building.begun.set()
 
     monkeypatch.setattr(loading, "find", lambda: None)
     monkeypatch.setattr(worker, "build_in_background", start)
@@ -224,23 +227,45 @@ def test_an_engine_whose_kernels_cannot_be_built_goes_on(
     ]
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RuntimeError("no kernel for this"), "cannot be used"), (ModelLoadError("Both do not fit."), "Both do not fit.")],
+)
 def test_an_engine_whose_kernels_cannot_be_used_goes_on(
-    tiny_model: Path, building: Building, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny_model: Path,
+    building: Building,
+    error: Exception,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tried = threading.Event()
-
     def fail(*_: object) -> Computation:
-        tried.set()
-        raise RuntimeError("no kernel for this")
+        raise error
 
     monkeypatch.setattr(loading, "load_native", fail)
     with running(tiny_model) as (engine, watcher):
         watcher.until(Ready)
-        building.may_end.set()
-        assert tried.wait(SECONDS)
+        building.end()
         engine.submit(REQUEST)
         watcher.until_finished()
-    assert "cannot be used" in caplog.text
+    assert said in caplog.text
+
+
+def test_contexts_are_not_cut_in_mid_flight(
+    tiny_model: Path, building: Building, stand_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only a shorter context fits beside the model that is there, the engine keeps what it has."""
+    shorter = loading.load_native
+    monkeypatch.setattr(
+        loading, "load_native", lambda path, config, *rest: shorter(path, replace(config, context_length=64), *rest)
+    )
+    with running(tiny_model) as (engine, watcher):
+        watcher.until(Ready)
+        building.end()
+        engine.submit(REQUEST)
+        watcher.until_finished()
+    measured = [report.stats for report in watcher.seen if isinstance(report, Measured)]
+    assert STAND_IN not in {stats.computing for stats in measured}
 
 
 def test_an_engine_built_anew_asks_for_the_kernels_once(
