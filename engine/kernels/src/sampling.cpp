@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <vector>
 
@@ -24,7 +25,9 @@ struct Candidate {
 bool likelier(const Candidate &a, const Candidate &b) { return a.value > b.value || (a.value == b.value && a.id < b.id); }
 
 constexpr int LINES = 64;
-constexpr int GUESSES[] = {48, 384, 4096};  // tokens that often, mostly, and nearly always hold what top_p asks for
+constexpr int GUESSES[] = {48, 384};                // tokens that often, and mostly, hold what top_p asks for
+constexpr int BIN_BITS = 17;                        // the low bits of a weight, in which those of one bin differ
+constexpr int BINS = (0x3f800000 >> BIN_BITS) + 1;  // for weights from 0 to 1
 
 // The first place whose running sum is above the share `u` of the last one: never one that adds nothing.
 size_t inverse(const std::vector<double> &reached, double u) {
@@ -109,8 +112,27 @@ class Sampler {
                 take_likeliest(guess, scale);
                 if (total_of_candidates() >= mass) return cut_nucleus(mass);
             }
-        take_likeliest(size_, scale);
+        collect(reached_by_mass(mass, scale));
+        std::sort(candidates_.begin(), candidates_.end(), likelier);
+        weigh_candidates(scale);
         cut_nucleus(mass);
+    }
+
+    // A logit such that the tokens that reach it hold `mass`, and hardly more. Finds it by how much mass lies in narrow bins
+    // of weights, with some to spare for what sums and weights are rounded by.
+    float reached_by_mass(double mass, double scale) {
+        bins_.assign(BINS, 0);
+        for (int place = 0; place < size_; ++place) {
+            uint32_t bits;
+            std::memcpy(&bits, &weights_[place], sizeof bits);
+            bins_[std::min<uint32_t>(bits >> BIN_BITS, BINS - 1)] += weights_[place];
+        }
+        uint32_t bin = BINS;
+        for (double reached = 0; bin > 0 && reached < mass * (1 + 1e-5);) reached += bins_[--bin];
+        uint32_t bits = bin << BIN_BITS;
+        float weight;
+        std::memcpy(&weight, &bits, sizeof weight);
+        return bin ? static_cast<float>(peak_ + (std::log(static_cast<double>(weight)) - 1e-5) / scale) : -INFINITY;
     }
 
     // The fewest of the likeliest that together reach `mass`; always at least one.
@@ -163,7 +185,7 @@ class Sampler {
     float peak_ = 0;
     std::vector<float> highest_, copy_, weights_, sums_;
     std::vector<Candidate> candidates_;
-    std::vector<double> chances_, reached_;
+    std::vector<double> chances_, reached_, bins_;
 };
 
 }  // namespace
