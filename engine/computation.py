@@ -31,7 +31,7 @@ from engine.models.native import NativeLlama
 from engine.step import BLOCK, blocks_for
 
 _KV_TOKENS = 16_384  # all sequences together, and so the longest context, unless the configuration says otherwise
-_SETS = {"avx512": "AVX-512 VNNI", "avx2": "AVX2", "dotprod": "Arm dot products", "portable": "no special instructions"}
+_SETS = {"avx512": "AVX-512 VNNI", "avx2": "AVX2", "portable": "portable"}
 
 
 @dataclass(slots=True, frozen=True, eq=False)
