@@ -50,7 +50,7 @@ def test_what_was_preempted_and_computed_again_has_the_same_bits(
 ) -> None:
     """Room for 1,024 tokens and three sequences that come to need more."""
     asked = prompts([300, 300, 300], 256)
-    params = replace(SAMPLED, max_tokens=60)
+    params = replace(SAMPLED, max_tokens=120)
     crowded = make_engine(dtype_path=path, kv_tokens=1024)
     results: dict[str, Result] = {}
     with watched_logits(crowded, results):
