@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -38,6 +40,12 @@ def use_threads(config: EngineConfig) -> None:
 def count_threads(config: EngineConfig) -> int:
     """On how many threads to compute: one a core that this process may use unless `config` says how many."""
     return config.threads or count_cores()
+
+
+def return_freed_memory() -> None:
+    """Give back to the system what has been freed and the C library keeps for later, as glibc does. Takes moments."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def count_cores(cgroup: Path = _CGROUP) -> int:

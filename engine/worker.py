@@ -169,9 +169,12 @@ class EngineWorker:
             raise _Stopped
 
     def _switch(self, engine: LLMEngine, computation: Computation) -> None:
+        from engine.device import return_freed_memory
+
         # An engine that was built anew meanwhile may have them already, or longer contexts than these.
         if engine.awaits_kernels and engine.context_length <= computation.model.config.context_length:
             engine.replace_model(computation)
+            return_freed_memory()  # the first form's, which is the larger one
             log.info("Computing with %s from now on", engine.computing)
             self._report(Measured(engine.stats()))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 from engine.config import EngineConfig
-from engine.device import count_cores, count_threads
+from engine.device import count_cores, count_threads, return_freed_memory
 
 
 @pytest.fixture
@@ -39,3 +42,13 @@ def test_a_container_with_less_time_gets_fewer_threads(tmp_path: Path, allowed: 
 def test_the_settings_win_over_what_is_there(tmp_path: Path) -> None:
     assert count_threads(EngineConfig(threads=3)) == 3
     assert count_threads(EngineConfig()) == count_cores()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only this C library keeps what is freed")
+def test_what_was_freed_is_given_back() -> None:
+    process, size, count = psutil.Process(), 100 << 10, 2000
+    kept = [torch.ones(size, dtype=torch.uint8) for _ in range(count)]
+    del kept[:-1]  # what is left lies above the rest
+    before = process.memory_info().rss
+    return_freed_memory()
+    assert process.memory_info().rss < before - size * count // 2
