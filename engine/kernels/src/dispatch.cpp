@@ -6,6 +6,10 @@
 
 #include "library.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #ifndef FINGERPRINT
 #define FINGERPRINT "unknown"
 #endif
@@ -19,6 +23,14 @@ extern const Kernels kernels_avx2, kernels_avx512;
 
 namespace {
 
+#if defined(__x86_64__)
+// By hand: not every compiler's `__builtin_cpu_supports` knows its name.
+bool converts_halves() {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+}
+#endif
+
 bool runs(const Kernels *candidate) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -26,7 +38,7 @@ bool runs(const Kernels *candidate) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
     if (candidate == &kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && converts_halves();
 #endif
     return candidate == &kernels_portable;
 }
