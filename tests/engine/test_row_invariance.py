@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from engine.llm_engine import LLMEngine
 from engine.sampling_params import SamplingParams
+from engine.sequence import sibling_seed
+from tests.engine.conftest import EMBEDDED
 from tests.engine.running import GREEDY, SAMPLED, Result, alone, assert_same, forget, prompts, run, watched_logits
 
 PATHS = ("fast", "eager", "reference")
@@ -94,3 +97,30 @@ def test_the_embedded_model_gives_the_same_bits_in_a_batch_and_in_chunks(embedde
         run(embedded_engine, results)
     for number, single in enumerate(singles):
         assert_same(single, results[str(number)])
+
+
+def test_the_compiled_embedded_model_gives_the_same_bits_under_every_circumstance(
+    make_engine: Callable[..., LLMEngine], kernels: Path
+) -> None:
+    """Prompts in chunks, too little memory, two answers each, guesses that come true, and beginnings that are known."""
+    single = make_engine(EMBEDDED, speculation=False)
+    crowded = make_engine(EMBEDDED, context_length=96, kv_tokens=128, max_tokens_per_step=24)
+    assert crowded.computing.startswith("native kernels")
+    counting = crowded.tokenizer.encode("one two three four, " * 6)
+    asked = [counting, prompts([20], 49_152)[0], [*counting, 5, 6, 7]]
+    for temperature in (0, 0.5):
+        params = replace(SAMPLED, temperature=temperature, max_tokens=40)
+        results: dict[str, Result] = {}
+        forget(crowded)
+        with watched_logits(crowded, results):
+            for number, prompt in enumerate(asked):
+                crowded.add_request(str(number), prompt, params, n=2)
+                run(crowded, results, steps=2)
+            run(crowded, results)
+        for number, prompt in enumerate(asked):
+            for index, name in enumerate((f"{number}", f"{number}.1")):
+                own = replace(params, seed=sibling_seed(SAMPLED.seed or 0, index))
+                assert_same(alone(single, prompt, own), results[name])
+    stats = crowded.stats()
+    counts = stats.preemptions, stats.forks, stats.prefix_hit_tokens, stats.drafts_accepted
+    assert all(counts), f"something did not happen: {counts}"
