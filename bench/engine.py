@@ -83,9 +83,9 @@ class EngineBench:
         """Add `batch` prompts, and step until all of them have been read."""
         for _ in range(batch):
             self._add(PROMPT, steps)
-        reading = batch
-        while reading:
-            reading = sum(not output.new_token_ids for output in self.engine.step()) + self.engine.stats().waiting
+        answering = 0
+        while answering < batch:
+            answering = sum(bool(output.new_token_ids) for output in self.engine.step())
         self.engine.step()
 
     def _finish(self) -> None:

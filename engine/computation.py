@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from engine.config import EngineConfig
-from engine.device import count_threads, free_memory
+from engine.device import count_threads, free_memory, use_threads
 from engine.errors import ModelLoadError
 from engine.kernels.library import open_library
 from engine.kernels.native import NativeLibrary
@@ -91,6 +91,7 @@ def compute_natively(plan: Plan, config: EngineConfig, library: Path, progress: 
 
     Raises KernelsUnavailable if they cannot, and ModelLoadError if the file does not hold what it should.
     """
+    use_threads(1)  # packing is many small operations, in which threads would mostly wait for each other
     kernels = NativeLibrary(open_library(library))
     plan = plan.fitted(config, "packed", torch.device("cpu"))
     threads = count_threads(config)
@@ -101,6 +102,7 @@ def compute_natively(plan: Plan, config: EngineConfig, library: Path, progress: 
 
 def compute_eagerly(plan: Plan, config: EngineConfig, device: torch.device, progress: Progress | None) -> Computation:
     """With PyTorch's kernels. Raises ModelLoadError if the file does not hold what it should."""
+    use_threads(count_threads(config))
     numerics = _numerics(config, device)
     plan = plan.fitted(config, _weight_form(numerics), device)
     model = Llama(plan.dimensions, plan.weights(progress), numerics)

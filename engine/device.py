@@ -32,9 +32,9 @@ def _describe(name: str) -> str:
     return "Using MPS (Apple Silicon)" if name == "mps" else "Using CPU"
 
 
-def use_threads(config: EngineConfig) -> None:
-    """Let the calling thread compute on so many threads: one a core unless `config` says how many."""
-    torch.set_num_threads(count_threads(config))
+def use_threads(count: int) -> None:
+    """Let PyTorch's operations on the calling thread compute on so many threads."""
+    torch.set_num_threads(count)
 
 
 def count_threads(config: EngineConfig) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from engine.computation import Computation, Plan, compute_eagerly, compute_natively
 from engine.config import EngineConfig
-from engine.device import choose_device, use_threads
+from engine.device import choose_device
 from engine.errors import KernelsUnavailable, ModelLoadError
 from engine.kernels.library import find
 from engine.loader.gguf import GGUFFile
@@ -32,7 +32,6 @@ class LoadedModel:
 
 def load_model(path: Path, config: EngineConfig, progress: Progress | None = None) -> LoadedModel:
     """Load the GGUF file at `path`. Raises ModelLoadError with a sentence that says what is wrong."""
-    use_threads(config)
     device = choose_device(config.device)
     wants_kernels = config.dtype_path == "fast" and device.type == "cpu"
     with GGUFFile.open(path) as file, torch.inference_mode():
