@@ -108,19 +108,17 @@ def test_the_compiled_embedded_model_gives_the_same_bits_under_every_circumstanc
     assert crowded.computing.startswith("native kernels")
     counting = crowded.tokenizer.encode("one two three four, " * 6)
     asked = [counting, prompts([20], 49_152)[0], [*counting, 5, 6, 7]]
-    for temperature in (0, 0.5):
-        params = replace(SAMPLED, temperature=temperature, max_tokens=40)
-        results: dict[str, Result] = {}
-        forget(crowded)
-        with watched_logits(crowded, results):
-            for number, prompt in enumerate(asked):
-                crowded.add_request(str(number), prompt, params, n=2)
-                run(crowded, results, steps=2)
-            run(crowded, results)
+    params = replace(SAMPLED, temperature=0.5, max_tokens=40)
+    results: dict[str, Result] = {}
+    with watched_logits(crowded, results):
         for number, prompt in enumerate(asked):
-            for index, name in enumerate((f"{number}", f"{number}.1")):
-                own = replace(params, seed=sibling_seed(SAMPLED.seed or 0, index))
-                assert_same(alone(single, prompt, own), results[name])
+            crowded.add_request(str(number), prompt, params, n=2)
+            run(crowded, results, steps=2)
+        run(crowded, results)
+    for number, prompt in enumerate(asked):
+        for index, name in enumerate((f"{number}", f"{number}.1")):
+            own = replace(params, seed=sibling_seed(7, index))
+            assert_same(alone(single, prompt, own), results[name])
     stats = crowded.stats()
     counts = stats.preemptions, stats.forks, stats.prefix_hit_tokens, stats.drafts_accepted
     assert all(counts), f"something did not happen: {counts}"

@@ -26,9 +26,9 @@ def widths(kind: GGMLType) -> list[int]:
     return [32, 96, 576] if kind.block_size <= 32 else [256, 768]
 
 
-def multiplier(library: NativeLibrary, threads: int = 1) -> NativeModel:
-    """The smallest model with room for rows of `WIDEST`."""
-    zeros, norm = Matrix(Arena(library), torch.zeros(16, WIDEST)), torch.ones(WIDEST)
+def multiplier(library: NativeLibrary, threads: int = 1, columns: int = WIDEST) -> NativeModel:
+    """The smallest model with room for rows of so many columns."""
+    zeros, norm = Matrix(Arena(library), torch.zeros(16, columns)), torch.ones(columns)
     weights = ModelWeights(
         [LayerWeights(norm, zeros, zeros, norm, zeros, zeros)], norm, zeros, zeros, torch.ones(1, 8), torch.zeros(1, 8)
     )
@@ -166,6 +166,12 @@ def test_what_is_no_number_makes_its_row_none_and_no_other(
     assert not result[1].isfinite().any(), "it went by in silence"
     assert torch.equal(result[0], good[0])
     assert torch.equal(result[2:], good[2:])
+
+
+def test_more_rows_than_a_round_of_the_threads_counts_are_all_computed(opened: NativeLibrary) -> None:
+    count, x = 265_000, activations(1, 32)
+    model, matrix = multiplier(opened, threads=3, columns=32), pack(opened, GGMLType.Q4_0, 5, 32)
+    assert torch.equal(model.multiply(matrix, x.repeat(count, 1)), model.multiply(matrix, x).expand(count, 5))
 
 
 def test_a_matrix_that_the_kernels_have_no_code_for_is_refused(opened: NativeLibrary) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.errors import KernelsUnavailable
+from engine.errors import EngineError, KernelsUnavailable
 from engine.kernels.native import KVType, NativeKVCache, NativeLibrary
 from engine.layers.linear import TiledLinear
 from engine.loader.gguf import GGUFFile
@@ -22,6 +22,8 @@ from engine.models import MODELS
 from engine.models.config import LlamaConfig
 from engine.models.llama import Llama, Numerics
 from engine.models.native import NativeLlama
+from engine.sampler import Pick
+from engine.sampling_params import SamplingParams
 from engine.step import Span, StepInput, blocks_for
 from tests.tiny_model import HIDDEN, VOCABULARY, write_tiny_model
 
@@ -228,7 +230,7 @@ def test_guesses_that_were_wrong_leave_nothing_behind(library: NativeLibrary, ti
 def test_a_token_that_is_no_number_spoils_its_own_text_and_no_other(
     library: NativeLibrary, tmp_path: Path, kv_type: KVType, bad: float
 ) -> None:
-    """It shows in all that comes after it, so that nobody samples from it."""
+    """It shows in all that comes after it, and whoever samples from that is told."""
     embedding = normal(VOCABULARY, HIDDEN, scale=1).astype(np.float16)
     embedding[7, 5] = bad
     changes = {"token_embd.weight": embedding, "output.weight": normal(VOCABULARY, HIDDEN, scale=1)}
@@ -238,6 +240,8 @@ def test_a_token_that_is_no_number_spoils_its_own_text_and_no_other(
     result, other = compute(model, model.make_cache(8), span_of(spoiled, 0, range(4)), span_of(good, 0, range(4, 8)))
     assert torch.equal(other, lone(model, good))
     assert not result[9:].isfinite().any(), "what is no number turned into numbers"
+    with pytest.raises(EngineError, match="not numbers"):
+        model.make_sampler()(result[-1:], [Pick(SamplingParams(), 0, 0)])
 
 
 def test_a_step_that_no_model_could_compute_is_a_mistake(opened: NativeLibrary, tiny_model: Path) -> None:
