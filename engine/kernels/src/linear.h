@@ -49,11 +49,16 @@ INLINE Ints dot(Ints sums, Ints weights, const uint8_t *x) {
 }
 
 // One plane of 64 columns of R rows times a pair of groups.
-template <int R>
+template <int R, bool UNPACKED>
 INLINE void add_plane(const uint8_t *quants, const uint8_t *x, int64_t stride, Ints *low, Ints *high) {
     UNROLL for (int j = 0; j < 8; ++j) {
-        Ints weights = load_ints(quants + 64 * j);
-        Ints first = weights & splat_int(0x0f0f0f0f), second = weights & splat_int((int32_t)0xf0f0f0f0);
+        Ints first = load_ints(quants + 64 * j), second = first;
+        if (UNPACKED) {
+            second = load_ints(quants + 512 + 64 * j);
+        } else {
+            first = first & splat_int(0x0f0f0f0f);
+            second = second & splat_int((int32_t)0xf0f0f0f0);
+        }
         UNROLL for (int r = 0; r < R; ++r) {
             low[r] = dot(low[r], first, x + r * stride + 4 * j);
             high[r] = dot(high[r], second, x + r * stride + 32 + 4 * j);
@@ -62,15 +67,27 @@ INLINE void add_plane(const uint8_t *quants, const uint8_t *x, int64_t stride, I
 }
 
 // low[r], high[r]: the products of row r with the two groups of the pair that begins at `column`.
-template <int R>
+template <int R, bool UNPACKED>
 INLINE void multiply_pair(const uint8_t *quants, const uint8_t *x, int64_t stride, int columns, int column, Ints *low, Ints *high) {
     UNROLL for (int r = 0; r < R; ++r) low[r] = high[r] = splat_int(0);
-    add_plane<R>(quants, x + column, stride, low, high);
+    add_plane<R, UNPACKED>(quants, x + column, stride, low, high);
     UNROLL for (int r = 0; r < R; ++r) {
         low[r] = shift_left(low[r], 8);
         high[r] = shift_left(high[r], 8);
     }
-    add_plane<R>(quants, x + columns + column, stride, low, high);
+    add_plane<R, UNPACKED>(quants, x + columns + column, stride, low, high);
+}
+
+// Where many rows meet a tile, its 4-bit quants are made bytes of once. Wider tiles would not stay in the first cache.
+constexpr int MANY_ROWS = 32, UNPACKED_BYTES = 32 << 10;
+
+INLINE void unpack(const Linear *linear, const uint8_t *quants, uint8_t *to) {
+    for (int64_t pair = 0; pair < linear->groups / 2; ++pair, quants += 512, to += 1024)
+        UNROLL for (int j = 0; j < 8; ++j) {
+            Ints both = load_ints(quants + 64 * j);
+            store_ints(to + 64 * j, both & splat_int(0x0f0f0f0f));
+            store_ints(to + 512 + 64 * j, shift_right(both, 4) & splat_int(0x0f0f0f0f));
+        }
 }
 
 template <int R, int GROUP>
@@ -90,6 +107,10 @@ INLINE void multiply_group(const uint8_t *quants, const uint8_t *x, int64_t stri
 #else
 
 constexpr int MOST_ROWS = 2;
+constexpr int MANY_ROWS = 1 << 30, UNPACKED_BYTES = 0;  // unpacking costs little beside the products here
+
+INLINE void unpack(const Linear *, const uint8_t *, uint8_t *) {}
+
 constexpr int HIGH_FACTOR = 1;
 
 // Sixteen sums of two products of 16-bit words each.
@@ -118,7 +139,7 @@ INLINE void add_columns(Ints weights, int shift, int32_t mask, const uint8_t *x,
     }
 }
 
-template <int R>
+template <int R, bool>
 INLINE void multiply_pair(const uint8_t *quants, const uint8_t *x, int64_t stride, int, int column, Ints *low, Ints *high) {
     UNROLL for (int r = 0; r < R; ++r) low[r] = high[r] = splat_int(0);
     for (int j = 0; j < 8; ++j)
@@ -156,8 +177,8 @@ INLINE void add_group(const Linear *linear, const Tile &tile, int group, int fac
     }
 }
 
-template <int R, bool MINIMUMS>
-static void multiply_4(const Linear *linear, const Quantized *x, int row, int index, Floats *results) {
+template <int R, bool MINIMUMS, bool UNPACKED>
+static void multiply_4(const Linear *linear, const Quantized *x, int row, int index, const uint8_t *unpacked, Floats *results) {
     const Tile tile(linear, index);
     const uint8_t *values = x->values + (int64_t)row * 2 * x->columns;
     const float *sums = group_sums<32>(x, row);
@@ -170,9 +191,10 @@ static void multiply_4(const Linear *linear, const Quantized *x, int row, int in
             ask_ahead(tile.quants + g * 256, 512);
             ask_ahead(tile.scales + g * 64, 128);
         }
-        multiply_pair<R>(tile.quants + g * 256, values, 2 * (int64_t)x->columns, x->columns, 32 * g, low, high);
+        const uint8_t *quants = UNPACKED ? unpacked + g * 512 : tile.quants + g * 256;
+        multiply_pair<R, UNPACKED>(quants, values, 2 * (int64_t)x->columns, x->columns, 32 * g, low, high);
         add_group<R, MINIMUMS>(linear, tile, g, 1, low, sums + g, stride, scaled);
-        add_group<R, MINIMUMS>(linear, tile, g + 1, HIGH_FACTOR, high, sums + g + 1, stride, scaled);
+        add_group<R, MINIMUMS>(linear, tile, g + 1, UNPACKED ? 1 : HIGH_FACTOR, high, sums + g + 1, stride, scaled);
     }
     UNROLL for (int r = 0; r < R; ++r) results[r] = scaled[r] * splat(x->scales[row + r]);
 }
@@ -211,12 +233,15 @@ static void multiply_floats(const Linear *linear, const Quantized *x, int row, i
 }
 
 template <int R>
-INLINE void multiply_tile(const Linear *linear, const Quantized *x, int row, int tile, Floats *results) {
+INLINE void multiply_tile(const Linear *linear, const Quantized *x, int row, int tile, const uint8_t *unpacked, Floats *results) {
     if (linear->bits == 32)
         multiply_floats<R>(linear, x, row, tile, results);
+    else if (linear->bits == 4 && unpacked && R == MOST_ROWS)
+        linear->has_minimums ? multiply_4<MOST_ROWS, true, true>(linear, x, row, tile, unpacked, results)
+                             : multiply_4<MOST_ROWS, false, true>(linear, x, row, tile, unpacked, results);
     else if (linear->bits == 4)
-        linear->has_minimums ? multiply_4<R, true>(linear, x, row, tile, results)
-                             : multiply_4<R, false>(linear, x, row, tile, results);
+        linear->has_minimums ? multiply_4<R, true, false>(linear, x, row, tile, nullptr, results)
+                             : multiply_4<R, false, false>(linear, x, row, tile, nullptr, results);
     else if (linear->group == 32)
         linear->has_minimums ? multiply_8<R, true, 32>(linear, x, row, tile, results)
                              : multiply_8<R, false, 32>(linear, x, row, tile, results);
@@ -244,13 +269,19 @@ INLINE Floats silu_times(Floats x, Floats y) {
     return x / (splat(1.0f) + exponential(splat(0) - maximum(splat(-88.0f), x))) * y;
 }
 
+// The bytes of a tile, and for GATE of its partner, if they are unpacked.
+struct Unpacked {
+    const uint8_t *tile, *partner;
+};
+
 template <int R>
-static void finish_tile(const Linear *linear, const Quantized *x, int row, int tile, int finish, float *out, int64_t stride) {
+static void finish_tile(const Linear *linear, const Quantized *x, int row, int tile, Unpacked unpacked, int finish, float *out,
+                        int64_t stride) {
     Floats results[R];
-    multiply_tile<R>(linear, x, row, tile, results);
+    multiply_tile<R>(linear, x, row, tile, unpacked.tile, results);
     if (finish == GATE) {
         Floats up[R];
-        multiply_tile<R>(linear, x, row, tile + linear->tiles / 2, up);
+        multiply_tile<R>(linear, x, row, tile + linear->tiles / 2, unpacked.partner, up);
         UNROLL for (int r = 0; r < R; ++r) results[r] = silu_times(results[r], up[r]);
     }
     UNROLL for (int r = 0; r < R; ++r) {
@@ -261,14 +292,22 @@ static void finish_tile(const Linear *linear, const Quantized *x, int row, int t
 }
 
 static void multiply(const Linear *linear, const Quantized *x, int first, int last, int finish, float *out, int64_t stride) {
+    alignas(64) uint8_t bytes[2 * UNPACKED_BYTES + 64];
+    bool unpacks = linear->bits == 4 && x->rows >= MANY_ROWS && linear->groups * 512 <= UNPACKED_BYTES;
     for (int tile = first; tile < last; ++tile) {
+        Unpacked unpacked = {nullptr, nullptr};
+        if (unpacks) {
+            unpack(linear, Tile(linear, tile).quants, bytes);
+            if (finish == GATE) unpack(linear, Tile(linear, tile + linear->tiles / 2).quants, bytes + UNPACKED_BYTES);
+            unpacked = {bytes, bytes + UNPACKED_BYTES};
+        }
         int row = 0;
         if (MOST_ROWS >= 8)
-            for (; row + 8 <= x->rows; row += 8) finish_tile<8>(linear, x, row, tile, finish, out, stride);
+            for (; row + 8 <= x->rows; row += 8) finish_tile<8>(linear, x, row, tile, unpacked, finish, out, stride);
         if (MOST_ROWS >= 4)
-            for (; row + 4 <= x->rows; row += 4) finish_tile<4>(linear, x, row, tile, finish, out, stride);
-        for (; row + 2 <= x->rows; row += 2) finish_tile<2>(linear, x, row, tile, finish, out, stride);
-        for (; row < x->rows; ++row) finish_tile<1>(linear, x, row, tile, finish, out, stride);
+            for (; row + 4 <= x->rows; row += 4) finish_tile<4>(linear, x, row, tile, unpacked, finish, out, stride);
+        for (; row + 2 <= x->rows; row += 2) finish_tile<2>(linear, x, row, tile, unpacked, finish, out, stride);
+        for (; row < x->rows; ++row) finish_tile<1>(linear, x, row, tile, unpacked, finish, out, stride);
     }
 }
 

@@ -40,10 +40,14 @@ INLINE void keep_integers(Ints value, uint8_t *row, int, int column) {
 #endif
 
 INLINE int32_t total(Ints a) {
-    uint32_t lane[16], result = 0;
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_epi32((__m512i)a.part[0]);
+#else
+    int32_t lane[16], result = 0;
     memcpy(lane, &a, sizeof lane);
     UNROLL for (int i = 0; i < 16; ++i) result += lane[i];
-    return (int32_t)result;
+    return result;
+#endif
 }
 
 static void normalize(const float *x, const float *weight, float eps, int columns, float *to) {

@@ -72,6 +72,10 @@ INLINE Ints load_ints(const void *from) {
     return result;
 }
 
+INLINE void store_ints(void *to, Ints value) {
+    EACH_PART memcpy((char *)to + p * sizeof value.part[p], &value.part[p], sizeof value.part[p]);
+}
+
 #define LANEWISE(type, op)                                     \
     INLINE type operator op(type a, type b) {                  \
         type result;                                           \
