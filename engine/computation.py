@@ -14,8 +14,8 @@ import torch
 from engine.config import EngineConfig
 from engine.device import count_threads, free_memory, use_threads
 from engine.errors import ModelLoadError
+from engine.kernels.interface import NativeLibrary
 from engine.kernels.library import open_library
-from engine.kernels.native import NativeLibrary
 from engine.kv_cache import KVCache, KVType
 from engine.layers.integer_linear import IntegerLinear, multiplies_integers_fast
 from engine.layers.linear import TiledLinear

@@ -8,7 +8,7 @@ from ctypes import c_int, c_int64, c_void_p
 import numpy as np
 from torch import Tensor
 
-from engine.kernels.native import NativeLibrary
+from engine.kernels.interface import NativeLibrary
 from engine.sampler import Pick, not_numbers, scale_of, uniform
 
 # The struct Pick of sampling.cpp.

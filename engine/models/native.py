@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from engine.errors import KernelsUnavailable
-from engine.kernels.native import PARTS, Arena, KVType, Matrix, ModelWeights, NativeKVCache, NativeLibrary, NativeModel
+from engine.kernels.interface import PARTS, NativeLibrary
+from engine.kernels.matrix import Arena, Matrix
 from engine.kernels.native import LayerWeights as PackedLayer
+from engine.kernels.native import ModelWeights, NativeKVCache, NativeModel
 from engine.kernels.sampling import NativeSampler
-from engine.kv_cache import KVCache
+from engine.kv_cache import KVCache, KVType
 from engine.models.config import LlamaConfig
 from engine.models.llama_weights import LayerWeights, LinearWeights, LlamaWeights, StoredRows
 from engine.sampler import Sampler

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.config import EngineConfig
+from engine.kernels.interface import NativeLibrary
 from engine.kernels.library import open_library
-from engine.kernels.native import NativeLibrary
 from engine.kernels.sources import SETS, machine
 from engine.llm_engine import LLMEngine
 from tests.tiny_model import write_tiny_model

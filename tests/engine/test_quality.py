@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.kernels.native import KVType, NativeLibrary
+from engine.kernels.interface import NativeLibrary
+from engine.kv_cache import KVType
 from engine.llm_engine import LLMEngine
 from engine.loader.gguf import GGUFFile
 from engine.loader.weights import Weights

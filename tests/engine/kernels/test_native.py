@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.kernels.native import Arena, LayerWeights, Matrix, ModelWeights, NativeLibrary, NativeModel
+from engine.kernels.interface import NativeLibrary
+from engine.kernels.matrix import Arena, Matrix
+from engine.kernels.native import LayerWeights, ModelWeights, NativeModel
 from engine.kernels.sources import SETS, machine
 from engine.loader.dequantize import dequantize
 from engine.loader.gguf import GGMLType

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.errors import EngineError
-from engine.kernels.native import NativeLibrary
+from engine.kernels.interface import NativeLibrary
 from engine.kernels.sampling import NativeSampler
 from engine.sampler import Pick, sample
 from engine.sampling_params import SamplingParams

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError, KernelsUnavailable
-from engine.kernels.native import KVType, NativeKVCache, NativeLibrary
+from engine.kernels.interface import NativeLibrary
+from engine.kernels.native import NativeKVCache
+from engine.kv_cache import KVType
 from engine.layers.linear import TiledLinear
 from engine.loader.gguf import GGUFFile
 from engine.loader.weights import Weights
