@@ -84,13 +84,13 @@ def main(arguments: list[str], source: Path = sources.SOURCES) -> int:
     try:
         library = find(folders, source)
         if library is not None:
-            print(f"The kernels are built already: {library}")  # noqa: T201
+            print(f"The kernels are built already: {library}")
             return 0
         library = build(folders, source)
     except KernelsUnavailable as error:
-        print(f"The kernels cannot be built. {error}", file=sys.stderr)  # noqa: T201
+        print(f"The kernels cannot be built. {error}", file=sys.stderr)
         return 1
-    print(f"The kernels are built, in {time.monotonic() - began:.0f} s: {library}")  # noqa: T201
+    print(f"The kernels are built, in {time.monotonic() - began:.0f} s: {library}")
     return 0
 
 

@@ -10,7 +10,6 @@
 namespace {
 
 constexpr int64_t LARGE_PAGE = 2 << 20, CHUNK = 16 * LARGE_PAGE, ALIGNMENT = 64;
-// Kernels ask for memory a little before they need it: the end of a chunk is not the end of what may be touched.
 
 int64_t rounded(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 

@@ -254,16 +254,6 @@ INLINE void multiply_tile(const Linear *linear, const Quantized *x, int row, int
     }
 }
 
-INLINE void store_part(float *to, Floats value, int count) {
-    if (count >= 16) {
-        store(to, value);
-    } else {
-        float lane[16];
-        store(lane, value);
-        memcpy(to, lane, count * sizeof(float));
-    }
-}
-
 // x * sigmoid(x) * y: the gated activation of Shazeer 2020, arXiv:2002.05202. Below -88 the sigmoid is as good as 0.
 INLINE Floats silu_times(Floats x, Floats y) {
     return x / (splat(1.0f) + exponential(splat(0) - maximum(splat(-88.0f), x))) * y;
@@ -287,7 +277,7 @@ static void finish_tile(const Linear *linear, const Quantized *x, int row, int t
     UNROLL for (int r = 0; r < R; ++r) {
         float *to = out + (row + r) * stride + 16 * (int64_t)tile;
         if (finish == ADD) results[r] = results[r] + load(to);
-        store_part(to, results[r], linear->rows - 16 * tile);
+        store_some(to, results[r], linear->rows - 16 * tile);
     }
 }
 

@@ -85,6 +85,7 @@ class Model {
         started_ = std::chrono::steady_clock::now();
         for (int row = 0; row < step.rows; ++row) read_row(weights_.embedding, step.token_ids[row], x_.data() + row * hidden());
         finish(step, EMBEDDING);
+        share_out(step);
         for (int layer = 0; layer < shape_.layers; ++layer) run_layer(layer, step, cache);
         for (int row = 0; row < step.wanted; ++row)
             std::copy_n(x_.data() + step.wanted_rows[row] * hidden(), hidden(), attended_.data() + row * hidden());
@@ -134,7 +135,7 @@ class Model {
         int64_t joined = (shape_.heads + 2 * shape_.kv_heads) * shape_.head_dim, wide = shape_.heads * shape_.head_dim;
         multiply(layer.qkv, x_.data(), hidden(), layer.attention_norm, step.rows, STORE, qkv_.data(), joined);
         finish(step, QKV);
-        attend(index, step, cache, joined, wide);
+        attend(index, cache, joined, wide);
         finish(step, ATTENTION);
         multiply(layer.output, attended_.data(), wide, nullptr, step.rows, ADD, x_.data(), hidden());
         finish(step, OUTPUT);
@@ -151,41 +152,45 @@ class Model {
         bool keeps;  // whether it also keeps the rows' keys and values
     };
 
-    void attend(int layer, const Step &step, const Cache &cache, int64_t joined, int64_t wide) {
-        int group = shape_.heads / shape_.kv_heads, at_once = std::max(1, TASK_VECTORS / group);
-        std::vector<Piece> &keeping = keeping_, &attending = attending_;
-        if (layer == 0) {
-            keeping.clear();
-            attending.clear();
-            for (const Span *span = step.span; span < step.span + step.spans; ++span)
-                for (int head = 0; head < shape_.kv_heads; ++head) {
-                    bool is_short = span->count <= std::min(SHORT_SPAN, at_once);
-                    for (int row = 0; row < span->count; row += at_once) {
-                        int rows = std::min(at_once, span->count - row);
-                        attending.push_back({span, head, row, rows, is_short});
-                        if (!is_short) keeping.push_back({span, head, row, rows, true});
-                    }
+    int group() const { return shape_.heads / shape_.kv_heads; }
+
+    // The pieces of a step's attention, which are the same in every layer. Those of long spans can attend only when all of
+    // the span's keys are kept.
+    void share_out(const Step &step) {
+        int at_once = std::max(1, TASK_VECTORS / group());
+        keeping_.clear();
+        attending_.clear();
+        for (const Span *span = step.span; span < step.span + step.spans; ++span) {
+            bool is_short = span->count <= std::min(SHORT_SPAN, at_once);
+            for (int head = 0; head < shape_.kv_heads; ++head)
+                for (int row = 0; row < span->count; row += at_once) {
+                    int rows = std::min(at_once, span->count - row);
+                    attending_.push_back({span, head, row, rows, is_short});
+                    if (!is_short) keeping_.push_back({span, head, row, rows, true});
                 }
-            // The longest first, so that no thread is left with one at the end.
-            std::stable_sort(attending.begin(), attending.end(), [](const Piece &a, const Piece &b) {
-                return a.span->start + a.row + a.rows > b.span->start + b.row + b.rows;
-            });
         }
+        // The longest first, so that no thread is left with one at the end.
+        std::stable_sort(attending_.begin(), attending_.end(), [](const Piece &a, const Piece &b) {
+            return a.span->start + a.row + a.rows > b.span->start + b.row + b.rows;
+        });
+    }
+
+    void attend(int layer, const Cache &cache, int64_t joined, int64_t wide) {
         auto keep = [&](const Piece &piece) {
-            kernels()->rotate_and_keep(&cache, piece.span, layer, piece.kv_head, group, piece.row, piece.rows,
+            kernels()->rotate_and_keep(&cache, piece.span, layer, piece.kv_head, group(), piece.row, piece.rows,
                                        qkv_.data() + piece.span->first_row * joined, joined, shape_.heads, shape_.rotated,
                                        weights_.cosines, weights_.sines);
         };
-        if (!keeping.empty()) pool_.run(keeping.size(), [&](int chunk, int) { keep(keeping[chunk]); });
-        pool_.run(attending.size(), [&](int chunk, int thread) {
-            const Piece &piece = attending[chunk];
+        if (!keeping_.empty()) pool_.run(keeping_.size(), [&](int chunk, int) { keep(keeping_[chunk]); });
+        pool_.run(attending_.size(), [&](int chunk, int thread) {
+            const Piece &piece = attending_[chunk];
             if (piece.keeps) keep(piece);
-            int64_t first = piece.span->first_row, head = piece.kv_head * group * shape_.head_dim;
+            int64_t first = piece.span->first_row, head = piece.kv_head * group() * shape_.head_dim;
             AttentionTask task = {&cache,
                                   piece.span,
                                   layer,
                                   piece.kv_head,
-                                  group,
+                                  group(),
                                   piece.row,
                                   piece.rows,
                                   static_cast<int32_t>(joined),

@@ -7,21 +7,6 @@
 
 namespace ISA {
 
-// As many logits as there are, up to sixteen, followed by zeros.
-INLINE Floats load_some(const float *from, int count) {
-    if (count >= 16) return load(from);
-    float lane[16] = {};
-    memcpy(lane, from, sizeof(float) * count);
-    return load(lane);
-}
-
-INLINE void store_some(float *to, Floats values, int count) {
-    if (count >= 16) return store(to, values);
-    float lane[16];
-    store(lane, values);
-    memcpy(to, lane, sizeof(float) * count);
-}
-
 // The highest of each column, over `lines` whole lines. Returns 0 if one of the values is not a number: only those make a
 // sum of values not below -1e30 not a number. (`maximum` has its second argument where one is not a number.)
 inline int column_maxima(const float *row, int lines, int columns, float *highest) {

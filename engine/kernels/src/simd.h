@@ -66,6 +66,21 @@ INLINE void store(float *to, Floats value) {
     EACH_PART memcpy(to + p * LANES, &value.part[p], sizeof value.part[p]);
 }
 
+// The first `count` of sixteen, or all of them; what is not loaded is 0.
+INLINE Floats load_some(const float *from, int count) {
+    if (count >= 16) return load(from);
+    float lane[16] = {};
+    memcpy(lane, from, sizeof(float) * count);
+    return load(lane);
+}
+
+INLINE void store_some(float *to, Floats values, int count) {
+    if (count >= 16) return store(to, values);
+    float lane[16];
+    store(lane, values);
+    memcpy(to, lane, sizeof(float) * count);
+}
+
 INLINE Ints load_ints(const void *from) {
     Ints result;
     EACH_PART memcpy(&result.part[p], (const char *)from + p * sizeof result.part[p], sizeof result.part[p]);
