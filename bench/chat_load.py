@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,10 @@ async def reading(server: WatchedServer, streams: int, words: int) -> dict[str, 
     answers: list[Answer] = []
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         reader, *writers = [await stack.enter_async_context(chat(server.socket)) for _ in range(streams + 1)]
-        asking = [_stream(one, QUESTIONS[at:] + QUESTIONS[:at], answers) for at, one in enumerate(writers)]
+        answers += [Answer(0.0) for _ in writers]
+        asking = [_stream(one, QUESTIONS[at:] + QUESTIONS[:at], answers, answers[at]) for at, one in enumerate(writers)]
         streaming = [group.create_task(endless) for endless in asking]
-        await _all_write(answers, streams)
+        await asyncio.gather(*(first.flows.wait() for first in answers[:streams]))
         quiet_from = time.perf_counter()
         await asyncio.sleep(QUIET_S)
         server.reading()
@@ -146,17 +148,11 @@ async def reading(server: WatchedServer, streams: int, words: int) -> dict[str, 
     }
 
 
-async def _stream(one: Chat, questions: Sequence[str], answers: list[Answer]) -> None:
-    """Ask and read, again and again."""
-    while True:
-        for question in questions:
-            answers.append(answer := Answer(0.0))
-            await one.ask(f"{question} Tell me everything, at length.", 256, answer)
-
-
-async def _all_write(answers: Sequence[Answer], streams: int) -> None:
-    while sum(len(answer.pieces) > 1 for answer in answers) < streams:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+async def _stream(one: Chat, questions: Sequence[str], answers: list[Answer], answer: Answer) -> None:
+    """Ask and read, again and again: first into `answer`, then into more of the `answers`."""
+    for question in cycle(questions):
+        await one.ask(f"{question} Tell me everything, at length.", 256, answer)
+        answers.append(answer := Answer(0.0))
 
 
 def long_message(words: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
@@ -22,6 +23,7 @@ class Answer:
     asked: float
     text: str = ""
     pieces: list[float] = field(default_factory=list)  # when each delta came
+    flows: asyncio.Event = field(default_factory=asyncio.Event)  # its second piece has come
     ended: float = 0.0
     end: dict[str, Any] = field(default_factory=dict)  # the `ai` frame
 
@@ -79,6 +81,8 @@ class Chat:
             self._follow(event)
             if event["type"] == "delta":
                 answer.pieces.append(now)
+                if len(answer.pieces) > 1:
+                    answer.flows.set()
                 answer.text += event["message"]
             elif event["type"] == "ai":
                 answer.end, answer.ended = event, now
