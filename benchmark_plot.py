@@ -11,6 +11,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -18,6 +19,7 @@ MODEL = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 RESULT = ROOT / "benchmark_result.png"
 BATCHES = (1, 4, 8, 16)
 INK, FAINT = "#1f2328", "#57606a"
+NEEDED = ("gguf", "matplotlib", "transformers")
 MISSING = 'The comparison needs a few packages more ({name} is missing). Install them: python -m pip install ".[bench]"'
 
 
@@ -133,12 +135,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
-    try:
-        import gguf  # noqa: F401
-        import matplotlib  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        print(MISSING.format(name=error.name), file=sys.stderr)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(MISSING.format(name=missing[0]), file=sys.stderr)
         return 2
     if not options.model.exists():
         print(f"There is no {options.model}. `make model` fetches the embedded model.", file=sys.stderr)

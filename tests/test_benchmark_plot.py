@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,14 +29,7 @@ def test_it_measures_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_without_matplotlib_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: object) -> object:
-        if name.split(".")[0] == "matplotlib":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(benchmark_plot, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
     assert benchmark_plot.main([]) == 2
     assert "matplotlib is missing" in (said := capsys.readouterr().err)
     assert "pip install" in said
