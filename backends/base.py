@@ -106,8 +106,9 @@ class Params:
 class GenerationRequest:
     """One call for an answer. Exactly one of `messages`, `prompt` and `token_ids` is given.
 
-    `resume_text` is an answer's beginning that the model must go on from. `fairness_key` groups the requests of one
-    client, so that no client can hold up another; a higher `priority` goes first.
+    `resume_text` is an answer's beginning that the model must go on from. `resume_token_ids` are tokens of this very
+    answer that were sampled before it was cut: it goes on as if it never had been. `fairness_key` groups the requests
+    of one client, so that no client can hold up another; a higher `priority` goes first.
     """
 
     request_id: str
@@ -122,6 +123,7 @@ class GenerationRequest:
     n: int = 1
     logprobs: int | None = None
     resume_text: str = ""
+    resume_token_ids: tuple[int, ...] = ()
     fairness_key: str = ""
     priority: int = 0
 
@@ -312,10 +314,13 @@ class Backend(ABC):
     """Where answers come from.
 
     The hub calls every method on its event loop, so none may block it. `notify` is set by the hub: call it, on the
-    loop, when something changed that nobody asked for.
+    loop, when something changed that nobody asked for. `continues`: it honours `resume_text`; `resumes`: it honours
+    `resume_token_ids` too, so that an answer survives the server.
     """
 
     name: ClassVar[str]
+    continues: bool = False
+    resumes: bool = False
     notify: Callable[[Notice], None] = staticmethod(_ignore)
 
     @abstractmethod

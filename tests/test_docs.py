@@ -110,9 +110,9 @@ def words(annotation: object) -> list[str]:
     "word",
     [
         *get_args(protocol.ErrorCode),
-        *get_args(protocol.FinishReason),
-        *get_args(protocol.ModelState),
-        *get_args(protocol.Phase),
+        *get_args(base.FinishReason),
+        *get_args(base.ModelState),
+        *get_args(base.Phase),
         *words(protocol.DeltaEvent.model_fields["channel"].annotation),
         *(str(code) for name, code in vars(protocol.CloseCode).items() if name.isupper()),
     ],

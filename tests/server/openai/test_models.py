@@ -1,7 +1,8 @@
 from openai.types import Model as TheirModel
 
+from backends.base import ModelState
 from server.openai.models import ModelList
-from server.protocol import ModelEntry, ModelState
+from server.protocol import ModelEntry
 
 
 def entry(name: str, state: ModelState) -> ModelEntry:
