@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from backends.base import Message, TokenCount
-from server.fold import Node
+from server.node import Node
 
 LETTERS_A_TOKEN = 8
 

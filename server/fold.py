@@ -2,85 +2,41 @@
 
 Knows nothing of sockets, time or models. The server keeps one at the head of every log and takes snapshots from it; a
 client that applies the same events, or starts from a snapshot, arrives at the same state. Applying an event a second
-time changes nothing.
+time changes nothing. It remembers which messages have changed until somebody takes note of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-from backends.base import FinishReason
+from server.node import GrowingText, Hole, Node, message_of, node_of, running_answer
 from server.protocol import (
     AiEvent,
     AnyLogEvent,
-    ChatParams,
     DeltaEvent,
     EditedEvent,
     ErrorEvent,
+    MovedEvent,
     NoticeEvent,
     QueuedEvent,
     QueuedPrompt,
     RemovedEvent,
     RunError,
-    RunningAnswer,
     SelectedEvent,
     Snapshot,
     SnapshotMessage,
-    TimingInfo,
     TypingEvent,
-    UsageInfo,
     UserEvent,
 )
 
 
-class Hole(Exception):
-    """An event does not follow what was applied before it: something in between is missing."""
+@dataclass(slots=True, frozen=True)
+class Changes:
+    """What is another than before: messages by their ids, those that are gone, and whether the queue is."""
 
-
-class GrowingText:
-    """Text that is only ever added to, in time that grows with the piece and not with the whole."""
-
-    __slots__ = ("_pieces", "length")
-
-    def __init__(self, text: str = "") -> None:
-        self._pieces = [text]
-        self.length = len(text)  # in code points
-
-    def add(self, offset: int, piece: str) -> None:
-        """Add `piece` at `offset`. A piece from the past changes nothing; one from the future raises Hole."""
-        if offset > self.length:
-            raise Hole(f"a piece at {offset} after {self.length} code points")
-        fresh = piece[self.length - offset :]
-        self._pieces.append(fresh)
-        self.length += len(fresh)
-
-    def __str__(self) -> str:
-        self._pieces = ["".join(self._pieces)]
-        return self._pieces[0]
-
-
-@dataclass(slots=True)
-class Node:
-    """One message of the tree. An answer without `finish_reason` and `error` is still running."""
-
-    id: str
-    role: Literal["user", "ai", "notice"]
-    parent_id: str | None
-    content: GrowingText = field(default_factory=GrowingText)
-    reasoning: GrowingText = field(default_factory=GrowingText)
-    finish_reason: FinishReason | None = None
-    error: RunError | None = None
-    cmd_id: str | None = None
-    run: str | None = None
-    model: str | None = None
-    usage: UsageInfo | None = None
-    timings: TimingInfo | None = None
-    params: ChatParams | None = None
-
-    @property
-    def running(self) -> bool:
-        return self.role == "ai" and self.finish_reason is None and self.error is None
+    messages: frozenset[str]
+    removed: frozenset[str]
+    queue: bool
 
 
 class Conversation:
@@ -91,7 +47,12 @@ class Conversation:
         self.nodes: dict[str, Node] = {}  # in the order they came
         self.queue: dict[str, QueuedPrompt] = {}
         self.dropped: set[str] = set()  # messages that a notice said the model is no longer shown
+        self.commands: dict[str, str] = {}  # which message a command made, by its `cmd_id`
         self._chosen: dict[str | None, str] = {}  # of each message's children, the one the person looks at
+        self._positions = 0
+        self._changed: set[str] = set()
+        self._removed: set[str] = set()
+        self._queue_changed = False
 
     def apply(self, event: AnyLogEvent) -> None:
         """Take in the next event. One that was applied before changes nothing; one out of turn raises Hole."""
@@ -110,17 +71,17 @@ class Conversation:
             case UserEvent():
                 self._add_user(event)
             case TypingEvent():
-                self._add_answer(event)
+                self._begin_answer(event)
             case AiEvent():
                 self._finish(event)
             case ErrorEvent():
-                self.nodes[event.id].error = RunError(
-                    code=event.code, message=event.message, retry_after=event.retry_after
-                )
+                self._fail(event)
             case QueuedEvent():
-                self.queue[event.id] = QueuedPrompt(id=event.id, message=event.message, cmd_id=event.cmd_id)
+                self._enqueue(QueuedPrompt(id=event.id, message=event.message, cmd_id=event.cmd_id))
             case EditedEvent():
-                self.queue[event.id] = self.queue[event.id].model_copy(update={"message": event.message})
+                self._enqueue(self.queue[event.id].model_copy(update={"message": event.message}))
+            case MovedEvent():
+                self._move(event.id, event.position)
             case RemovedEvent():
                 self._remove(event.id)
             case SelectedEvent():
@@ -128,55 +89,131 @@ class Conversation:
             case NoticeEvent():
                 self._add_notice(event)
 
-    def _add_user(self, event: UserEvent) -> None:
-        self.queue.pop(event.id, None)
-        text = GrowingText(event.message)
-        self.nodes[event.id] = Node(event.id, "user", event.parent_id, text, cmd_id=event.cmd_id, run=event.run)
-        self._choose(event.id)
+    # The tree
 
-    def _add_answer(self, event: TypingEvent) -> None:
-        asked = next((node.id for node in reversed(self.nodes.values()) if node.run == event.id), None)
-        self.nodes[event.id] = Node(event.id, "ai", asked, model=event.model)
-        self._choose(event.id)
+    def _add(self, node: Node) -> Node:
+        node.position = self._positions
+        self._positions += 1
+        self.nodes[node.id] = node
+        self._changed.add(node.id)
+        if node.role != "notice":  # which is no turn of the conversation
+            self._choose(node.id)
+        return node
+
+    def _add_user(self, event: UserEvent) -> None:
+        self._unqueue(event.id)
+        text = GrowingText(event.message)
+        self._add(Node(event.id, "user", event.parent_id, text, cmd_id=event.cmd_id, run=event.run, at=event.at))
+        self._remember(event.cmd_id, event.id)
+
+    def _begin_answer(self, event: TypingEvent) -> None:
+        node = self.nodes.get(event.id)
+        if node is None:
+            asked = event.parent_id or next(
+                (each.id for each in reversed(self.nodes.values()) if each.run == event.id), None
+            )
+            node = self._add(Node(event.id, "ai", asked, at=event.at))
+        self._changed.add(node.id)
+        self._choose(node.id)
+        node.model, node.cmd_id = event.model, event.cmd_id
+        node.kept = (node.content.length, node.reasoning.length)
+        node.finish_reason = node.error = node.usage = node.timings = None
+        self._remember(event.cmd_id, event.id)
 
     def _add_notice(self, event: NoticeEvent) -> None:
-        """A notice hangs on the message it followed; it is no turn of the conversation, so it is never chosen."""
-        identity = f"notice-{event.seq}"
-        self.nodes[identity] = Node(identity, "notice", self.leaf(), GrowingText(event.message))
+        """A notice hangs on the message it followed."""
+        self._add(Node(f"notice-{event.seq}", "notice", self.leaf(), GrowingText(event.message)))
         self.dropped.update(event.dropped or ())
 
+    def _fail(self, event: ErrorEvent) -> None:
+        self._changed.add(event.id)
+        self.nodes[event.id].error = RunError(code=event.code, message=event.message, retry_after=event.retry_after)
+
     def _finish(self, event: AiEvent) -> None:
-        node = self.nodes[event.id]
+        node = self.nodes.get(event.id)
+        if node is None:
+            node = self._add(Node(event.id, "ai", event.parent_id, cmd_id=event.cmd_id, at=event.at))
+            self._remember(event.cmd_id, event.id)
+        self._changed.add(node.id)
         node.content = GrowingText(event.message)
         node.reasoning = GrowingText(event.reasoning or "")
         node.finish_reason = event.finish_reason
         node.usage, node.timings = event.usage, event.timings
         node.model, node.params = event.model, event.params
 
-    def _remove(self, identity: str) -> None:
-        if self.queue.pop(identity, None) is not None:
-            return
-        doomed = {identity}
+    def branch(self, identity: str) -> set[str]:
+        """The ids of a message and of all that follows it, on every path."""
+        found = {identity}
         for node in self.nodes.values():  # parents come before their children
-            if node.parent_id in doomed:
-                doomed.add(node.id)
+            if node.parent_id in found:
+                found.add(node.id)
+        return found
+
+    def _remove(self, identity: str) -> None:
+        if self._unqueue(identity):
+            return
+        doomed = self.branch(identity)
         parent = self.nodes[identity].parent_id
         for gone in doomed:
             del self.nodes[gone]
             self._chosen.pop(gone, None)
+        self._removed |= doomed
+        self._changed -= doomed
         left = [node.id for node in self.nodes.values() if node.parent_id == parent and node.role != "notice"]
         if self._chosen.get(parent) in doomed:
-            self._chosen.pop(parent)
+            del self._chosen[parent]
             if left:
-                self._chosen[parent] = left[-1]
+                self._choose_child(parent, left[-1])
 
     def _choose(self, identity: str) -> None:
         """Look at this message, and so at everything above it."""
         at: str | None = identity
         while at is not None:
             parent = self.nodes[at].parent_id
-            self._chosen[parent] = at
+            self._choose_child(parent, at)
             at = parent
+
+    def _choose_child(self, parent: str | None, child: str) -> None:
+        former = self._chosen.get(parent)
+        if former != child:
+            self._chosen[parent] = child
+            self._changed |= {child} if former is None else {child, former}
+
+    def _remember(self, cmd_id: str | None, identity: str) -> None:
+        if cmd_id is not None:
+            self.commands[cmd_id] = identity
+
+    # The queue
+
+    def _enqueue(self, prompt: QueuedPrompt) -> None:
+        self.queue[prompt.id] = prompt
+        self._remember(prompt.cmd_id, prompt.id)
+        self._queue_changed = True
+
+    def _unqueue(self, identity: str) -> bool:
+        waited = self.queue.pop(identity, None) is not None
+        self._queue_changed = self._queue_changed or waited
+        return waited
+
+    def _move(self, identity: str, position: int) -> None:
+        order = [each for each in self.queue if each != identity]
+        order.insert(position, identity)
+        self.queue = {each: self.queue[each] for each in order}
+        self._queue_changed = True
+
+    # Reading
+
+    def take_changes(self) -> Changes:
+        """What has changed since this was last asked."""
+        changes = Changes(frozenset(self._changed), frozenset(self._removed), self._queue_changed)
+        self._changed, self._removed, self._queue_changed = set(), set(), False
+        return changes
+
+    def give_back(self, changes: Changes) -> None:
+        """What was taken is still to be told."""
+        self._changed |= {identity for identity in changes.messages if identity in self.nodes}
+        self._removed |= changes.removed
+        self._queue_changed = self._queue_changed or changes.queue
 
     def leaf(self) -> str | None:
         """The last message of the selected branch."""
@@ -199,28 +236,14 @@ class Conversation:
             session=session,
             epoch=epoch,
             seq=self.seq,
-            messages=[self._message(node) for node in self.nodes.values()],
-            running=[_running(node) for node in self.nodes.values() if node.running],
+            messages=[self.message(node) for node in self.nodes.values()],
+            running=[running_answer(node) for node in self.nodes.values() if node.running],
             queue=list(self.queue.values()),
         )
 
-    def _message(self, node: Node) -> SnapshotMessage:
-        return SnapshotMessage(
-            id=node.id,
-            parent_id=node.parent_id,
-            role=node.role,
-            message=str(node.content),
-            reasoning=str(node.reasoning) or None,
-            finish_reason=node.finish_reason,
-            error=node.error,
-            selected=node.role == "notice" or self._chosen.get(node.parent_id) == node.id,
-            cmd_id=node.cmd_id,
-            run=node.run,
-            model=node.model,
-            usage=node.usage,
-            timings=node.timings,
-            params=node.params,
-        )
+    def message(self, node: Node) -> SnapshotMessage:
+        """One message of the tree, as a snapshot has it."""
+        return message_of(node, selected=node.role == "notice" or self._chosen.get(node.parent_id) == node.id)
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Conversation:
@@ -229,35 +252,17 @@ class Conversation:
         state.seq = snapshot.seq
         state.queue = {prompt.id: prompt for prompt in snapshot.queue}
         for message in snapshot.messages:
-            state.nodes[message.id] = _node(message)
-            if message.selected and message.role != "notice":
-                state._chosen[message.parent_id] = message.id
+            state.restore(message, state._positions)
+        for prompt in snapshot.queue:
+            state._remember(prompt.cmd_id, prompt.id)
         return state
 
-
-def _running(node: Node) -> RunningAnswer:
-    return RunningAnswer(
-        id=node.id,
-        parent_id=node.parent_id or "",
-        model=node.model or "",
-        message=str(node.content),
-        reasoning=str(node.reasoning),
-    )
-
-
-def _node(message: SnapshotMessage) -> Node:
-    return Node(
-        id=message.id,
-        role=message.role,
-        parent_id=message.parent_id,
-        content=GrowingText(message.message),
-        reasoning=GrowingText(message.reasoning or ""),
-        finish_reason=message.finish_reason,
-        error=message.error,
-        cmd_id=message.cmd_id,
-        run=message.run,
-        model=message.model,
-        usage=message.usage,
-        timings=message.timings,
-        params=message.params,
-    )
+    def restore(self, message: SnapshotMessage, position: int) -> Node:
+        """Put back a message that was in the tree before, after those that came before it. That is no change."""
+        node = self.nodes[message.id] = node_of(message)
+        node.position = position
+        self._positions = position + 1
+        self._remember(message.cmd_id, message.id)
+        if message.selected and message.role != "notice":
+            self._chosen[message.parent_id] = message.id
+        return node

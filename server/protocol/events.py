@@ -42,6 +42,7 @@ class TypingEvent(LogEvent):
     parent_id: str | None = None
     message: str = "AI is typing..."
     model: str
+    cmd_id: str | None = None  # of the command that asked for it, where that said nothing itself
     at: float | None = None
 
 
@@ -69,7 +70,8 @@ class AiEvent(LogEvent):
     timings: TimingInfo
     model: str
     params: ChatParams | None = None
-    at: float | None = None  # of an answer that had no `typing`
+    cmd_id: str | None = None  # these two of an answer that had no `typing`
+    at: float | None = None
 
 
 class ErrorEvent(LogEvent):

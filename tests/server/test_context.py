@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backends.base import Message, TokenCount
 from server.context import Context, Turn, fit, turns
-from server.fold import GrowingText, Node
+from server.node import GrowingText, Node
 
 
 def turn(number: int, length: int = 10) -> Turn:

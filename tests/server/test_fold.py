@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.fold import Conversation, GrowingText, Hole
+from server.fold import Conversation
+from server.node import GrowingText, Hole
 from server.protocol import (
     AiEvent,
     AnyLogEvent,
     DeltaEvent,
     EditedEvent,
     ErrorEvent,
+    MovedEvent,
     NoticeEvent,
     QueuedEvent,
     RemovedEvent,
@@ -207,3 +209,86 @@ def test_growing_text_takes_overlapping_pieces_and_refuses_holes(pieces: list[st
     assert str(text) == whole
     with pytest.raises(Hole):
         text.add(len(whole) + 1, "beyond")
+
+
+# Going on, and beside
+
+
+def begun(seq: int, identity: str, parent: str | None = None) -> TypingEvent:
+    return TypingEvent(seq=seq, id=identity, parent_id=parent, model="m")
+
+
+def test_an_answer_goes_on_in_the_same_message() -> None:
+    state = conversation_with_an_answer()
+    state.apply(begun(state.seq + 1, "a1"))
+    node = state.nodes["a1"]
+    assert node.running
+    assert str(node.content) == "Paris."
+    assert node.kept == (6, 0)
+    state.apply(DeltaEvent(seq=state.seq + 1, id="a1", offset=6, message=" Yes."))
+    assert str(node.content) == "Paris. Yes."
+
+
+def test_another_answer_hangs_on_the_same_question_and_is_the_one_looked_at() -> None:
+    state = conversation_with_an_answer()
+    state.apply(begun(state.seq + 1, "a2", "u1"))
+    assert state.nodes["a2"].parent_id == "u1"
+    assert state.leaf() == "a2"
+    assert state.path("a2")[0].id == "u1"
+
+
+def test_an_answer_without_a_run_was_written_by_a_person() -> None:
+    state = conversation_with_an_answer()
+    event = finished(state.seq + 1, "a2", "London.")
+    state.apply(event)
+    assert str(state.nodes["a2"].content) == "London."
+    assert not state.nodes["a2"].running
+    assert state.leaf() == "a2"
+
+
+def test_a_waiting_message_moves_to_its_place() -> None:
+    state = Conversation()
+    for seq, identity in enumerate(("q1", "q2", "q3"), 1):
+        state.apply(QueuedEvent(seq=seq, id=identity, message=identity))
+    state.apply(MovedEvent(seq=4, id="q3", position=0))
+    assert list(state.queue) == ["q3", "q1", "q2"]
+
+
+def test_what_has_changed_is_told_once_and_can_be_given_back() -> None:
+    state = conversation_with_an_answer()
+    changes = state.take_changes()
+    assert changes.messages == {"u1", "a1"}
+    assert not state.take_changes().messages
+    state.apply(begun(state.seq + 1, "a2", "u1"))
+    assert state.take_changes().messages == {"a1", "a2"}, "The one no longer looked at has changed, too."
+    state.give_back(changes)
+    assert state.take_changes() == changes
+
+
+def test_what_is_removed_is_no_change_of_a_message() -> None:
+    state = conversation_with_an_answer()
+    state.apply(RemovedEvent(seq=state.seq + 1, id="u1"))
+    changes = state.take_changes()
+    assert changes.removed == {"u1", "a1"}
+    assert not changes.messages
+
+
+def conversation_with_an_answer() -> Conversation:
+    state = Conversation()
+    state.apply(UserEvent(seq=1, id="u1", message="The capital of France?", run="a1"))
+    state.apply(begun(2, "a1", "u1"))
+    state.apply(finished(3, "a1", "Paris."))
+    return state
+
+
+def finished(seq: int, identity: str, text: str) -> AiEvent:
+    return AiEvent(
+        seq=seq,
+        id=identity,
+        parent_id="u1",
+        message=text,
+        finish_reason="stop",
+        usage=UsageInfo(prompt_tokens=0, completion_tokens=0),
+        timings=TimingInfo(),
+        model="m",
+    )
