@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,11 @@ from typing import Any
 import pytest
 
 from backends.base import (
-    BackendError,
     BackendFailed,
     ContextOverflow,
     Done,
-    Event,
-    GenerationRequest,
     Loading,
-    Message,
     ModelInvalid,
-    ModelNotFound,
-    ModelsChanged,
-    Notice,
     Overloaded,
     Params,
     Progress,
@@ -38,78 +29,22 @@ from backends.base import (
     Text,
     Unsupported,
 )
-from backends.pytorch.adapter import PyTorchBackend, describe_model
-from backends.pytorch.files import ModelFiles, advised_temperature
+from backends.pytorch.adapter import PyTorchBackend
 from engine.llm_engine import LLMEngine
 from engine.output import StepOutput
-from tests.tiny_model import CONTEXT, write_tiny_model
-
-SECONDS = 30  # more than anything here takes on a busy machine
-GREEDY = Params(temperature=0, max_tokens=8)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two models: `tiny`, and `other`, which answers differently."""
-    write_tiny_model(tmp_path / "Tiny.Q4_1.gguf", seed=0)
-    write_tiny_model(tmp_path / "Other-F16.gguf", seed=1)
-    return tmp_path
-
-
-@asynccontextmanager
-async def started(folder: Path, file: str = "Tiny.Q4_1.gguf", **options: Any) -> AsyncGenerator[PyTorchBackend, None]:
-    backend = PyTorchBackend(folder / file, folder, threads=1, **options)
-    await backend.start()
-    try:
-        yield backend
-    finally:
-        await backend.close()
-
-
-def within(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        await asyncio.wait_for(test(), SECONDS)
-
-    asyncio.run(bounded())
-
-
-def request(request_id: str = "r", model: str = "tiny", **changes: Any) -> GenerationRequest:
-    asked = {"messages": (Message("user", "hello"),), "params": GREEDY}
-    if "prompt" in changes or "token_ids" in changes:
-        del asked["messages"]
-    return GenerationRequest(request_id, model, **{**asked, **changes})
-
-
-async def events_of(backend: PyTorchBackend, asked: GenerationRequest) -> list[Event]:
-    return [event async for event in backend.generate(asked)]
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Text))
-
-
-async def answer(backend: PyTorchBackend, asked: GenerationRequest) -> str:
-    return text_of(await events_of(backend, asked))
-
-
-async def error_of(backend: PyTorchBackend, asked: GenerationRequest) -> BackendError:
-    with pytest.raises(BackendError) as caught:
-        await events_of(backend, asked)
-    return caught.value
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-
-
-def is_active(backend: PyTorchBackend, name: str) -> bool:
-    return backend._active is not None and (backend._active.info.name, backend._active.info.state) == (name, "ready")
-
-
-def requests_of(backend: PyTorchBackend) -> int:
-    return backend._active.requests if backend._active is not None else 0
-
+from tests.backends.pytorch.serving import (
+    SECONDS,
+    answer,
+    error_of,
+    events_of,
+    is_active,
+    request,
+    requests_of,
+    started,
+    text_of,
+    until,
+    within,
+)
 
 # Answers
 
@@ -380,211 +315,6 @@ def test_the_numbers_come_to_rest_when_the_last_answer_is_closed(folder: Path) -
                         break
                 await until(lambda: (numbers := backend.stats()) is not None and numbers.running == 1)
             await until(lambda: (numbers := backend.stats()) is not None and numbers.running == 0)
-
-    within(test)
-
-
-# Loading
-
-
-def test_start_returns_before_the_model_is_loaded(folder: Path) -> None:
-    async def test() -> None:
-        async with started(folder) as backend:
-            assert not (await backend.health()).ok
-            info = (await backend.list_models())[0]
-            assert (info.name, info.state) == ("tiny", "loading")
-            await answer(backend, request())
-            info = (await backend.list_models())[0]
-            assert (info.state, info.context_length, info.quantization) == ("ready", CONTEXT, "Q4_1")
-            assert info.size == (folder / "Tiny.Q4_1.gguf").stat().st_size
-            assert (await backend.health()).ok
-
-    within(test)
-
-
-def test_a_request_while_loading_can_be_closed(folder: Path) -> None:
-    async def test() -> None:
-        async with started(folder) as backend:
-            generator = backend.generate(request("gone"))
-            event = await anext(generator)
-            assert isinstance(event, Progress)
-            assert event.phase == "loading"
-            await generator.aclose()
-            assert await answer(backend, request("stays"))
-
-    within(test)
-
-
-def test_those_who_listen_hear_of_loading_and_of_its_end(folder: Path) -> None:
-    async def test() -> None:
-        async with started(folder) as backend:
-            heard: list[Notice] = []
-            backend.notify = heard.append
-            await answer(backend, request())
-            loads = [notice for notice in heard if isinstance(notice, Loading)]
-            assert loads
-            assert [notice.done for notice in loads] == sorted(notice.done for notice in loads)
-            assert isinstance([notice for notice in heard if not isinstance(notice, StatsChanged)][-1], ModelsChanged)
-
-    within(test)
-
-
-def test_closing_ends_the_loading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        backend = PyTorchBackend(folder / "Tiny.Q4_1.gguf", folder, threads=1)
-        await backend.start()
-        waiting = asyncio.create_task(error_of(backend, request()))
-        await asyncio.sleep(0)
-        await backend.close()
-        assert isinstance(await waiting, BackendFailed)
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine ")]
-
-    within(test)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(None, "no model file"), (b"", "is empty"), (b"GGUF\3\0\0\0", "cannot be loaded")],
-)
-def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
-    path = tmp_path / "broken.gguf"
-    if content is not None:
-        path.write_bytes(content)
-
-    async def test() -> None:
-        async with started(tmp_path, "broken.gguf") as backend:
-            error = await error_of(backend, request(model="broken"))
-            assert isinstance(error, ModelInvalid)
-            assert reason in error.message
-            info = (await backend.list_models())[0]
-            assert info.state == "failed"
-            assert reason in str(info.reason)
-            health = await backend.health()
-            assert not health.ok
-            assert reason in str(health.reason)
-
-    within(test)
-
-
-# Other models
-
-
-def test_files_in_the_folder_are_listed_with_what_their_heads_say(folder: Path) -> None:
-    (folder / "bad.gguf").write_bytes(b"not a model")
-    os.mkfifo(folder / "pipe.gguf")
-    (folder / "loop.gguf").symlink_to(folder / "loop.gguf")
-    (folder / "away.gguf").symlink_to("/etc/hostname")
-    (folder / "folder.gguf").mkdir()
-
-    async def test() -> None:
-        async with started(folder) as backend:
-            models = {info.name: info for info in await backend.list_models()}
-            assert set(models) == {"tiny", "other", "bad"}
-            assert models["other"].state == "available"
-            assert models["other"].context_length == CONTEXT
-            assert models["other"].quantization == "F16"
-            assert models["bad"].state == "failed"
-            assert "not a GGUF file" in str(models["bad"].reason)
-
-    within(test)
-
-
-@pytest.mark.parametrize(
-    ("file", "temperature"), [("SmolLM2-135M-Instruct.Q4_1.gguf", 0.2), ("smollm3-3b.gguf", None), ("tiny.gguf", None)]
-)
-def test_a_temperature_is_advised_for_models_whose_makers_do(file: str, temperature: float | None) -> None:
-    assert advised_temperature(Path(file)) == temperature
-
-
-def test_a_head_is_read_again_only_when_the_file_has_changed(folder: Path) -> None:
-    read: list[str] = []
-
-    def describe(path: Path) -> Any:
-        read.append(path.name)
-        return describe_model(path)
-
-    files = ModelFiles(folder, describe)
-    files.scan()
-    files.scan()
-    assert sorted(read) == ["Other-F16.gguf", "Tiny.Q4_1.gguf"]
-    write_tiny_model(folder / "Other-F16.gguf", seed=2, context_length=512)
-    assert files.scan()["other"][1].context_length == 512
-
-
-def test_another_model_takes_over_and_running_answers_are_finished(folder: Path) -> None:
-    async def test() -> None:
-        async with started(folder) as backend:
-            long = request("long", params=Params(temperature=0, max_tokens=200))
-            whole = await answer(backend, long)
-            running = asyncio.create_task(answer(backend, long))
-            await until(lambda: requests_of(backend) == 1)
-            steps = [step async for step in backend.load("other")]
-            assert steps[-1] == Loading("other", "ready")
-            states = {info.name: info.state for info in await backend.list_models()}
-            assert states["other"] == "ready"
-            assert await answer(backend, request("new", model="other")) != await running
-            assert running.result() == whole
-            await until(lambda: not backend._draining)
-            assert {info.name: info.state for info in await backend.list_models()} == {
-                "other": "ready",
-                "tiny": "available",
-            }
-
-    within(test)
-
-
-def test_a_model_that_fails_to_load_leaves_the_active_one(folder: Path) -> None:
-    write_tiny_model(folder / "lacking.gguf", **{"blk.1.ffn_up.weight": None})
-
-    async def test() -> None:
-        async with started(folder) as backend:
-            before = await answer(backend, request())
-            with pytest.raises(ModelInvalid, match=r"lacks the tensor blk\.1\.ffn_up\.weight"):
-                [step async for step in backend.load("lacking")]
-            assert await answer(backend, request()) == before
-            assert (await backend.list_models())[0].state == "ready"
-
-    within(test)
-
-
-def test_two_loads_of_one_model_are_one(folder: Path) -> None:
-    async def test() -> None:
-        async def load(backend: PyTorchBackend) -> list[Loading]:
-            return [step async for step in backend.load("other")]
-
-        async with started(folder) as backend:
-            await answer(backend, request())
-            results = await asyncio.gather(load(backend), load(backend))
-            assert [steps[-1].message for steps in results] == ["ready", "ready"]
-
-    within(test)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../../etc/passwd",
-        "/etc/passwd",
-        "..",
-        "",
-        "a\0b",
-        "nobody",
-        "x" * 10_000,
-        "%2e%2e",
-        "..\\x",
-        "away",
-        "tiny\r\n",
-    ],
-)
-def test_a_name_is_never_a_path(folder: Path, name: str) -> None:
-    (folder / "away.gguf").symlink_to("/etc/hostname")
-
-    async def test() -> None:
-        async with started(folder) as backend:
-            await answer(backend, request())
-            assert isinstance(await error_of(backend, request(model=name)), ModelNotFound)
-            with pytest.raises(ModelNotFound):
-                [step async for step in backend.load(name)]
 
     within(test)
 
