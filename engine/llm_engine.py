@@ -12,16 +12,16 @@ from collections.abc import Sequence as SequenceOf
 from itertools import islice
 from pathlib import Path
 
+from engine.admission import check_prompt, check_resumed
 from engine.block_manager import BlockManager
 from engine.computation import Computation
 from engine.config import EngineConfig
 from engine.detokenizer import StopChecker
-from engine.errors import PromptTooLong
 from engine.loading import LoadedModel, load_model
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
 from engine.sampler import Pick
-from engine.sampling_params import MOST_ANSWERS, SamplingParams
+from engine.sampling_params import SamplingParams
 from engine.scheduler import Chunk, Scheduler
 from engine.sequence import Sequence, sibling_seed
 from engine.speculation import NGramProposer
@@ -40,6 +40,7 @@ class LLMEngine:
         self._scheduler = Scheduler(BlockManager(loaded.computation.cache.blocks), config, self._proposer)
         self._compute_with(loaded.computation)
         self._unfinished: dict[str, list[Sequence]] = {}
+        self._over: list[Sequence] = []  # ended by what they were resumed with: the next step says so
         self._meter = StepMeter()
         self._generated = self._computed = self._proposed = self._accepted = self._finished = 0
 
@@ -62,13 +63,19 @@ class LLMEngine:
         n: int = 1,
         fairness_key: str = "",
         priority: int = 0,
+        resumed: SequenceOf[int] = (),
     ) -> int:
         """Queue a prompt; `step` answers it, `n` times. Returns the seed, which is drawn here if `params` has none.
 
         The prompt is read once for all answers. The first has the seed itself, the others seeds that follow from it.
+        `resumed` are the first tokens of the one answer, which an earlier run has sampled with this seed: it goes on
+        after them as that run would have, and gives what is new.
         Raises PromptTooLong, QueueFull, and ValueError for what no request may be.
         """
-        self._check(request_id, token_ids, params, n)
+        if request_id in self._unfinished:
+            raise ValueError(f"The request {request_id} is running already.")
+        check_prompt(token_ids, params, n, self.tokenizer.vocab_size, self.context_length)
+        check_resumed(resumed, n, self.tokenizer.vocab_size)
         seed = secrets.randbits(63) if params.seed is None else params.seed
 
         def answer(index: int, source: Sequence | None) -> Sequence:
@@ -88,8 +95,12 @@ class LLMEngine:
             )
 
         first = answer(0, None)
+        first.resume(resumed, self.tokenizer.eos_ids.__contains__)
         first.forks = [answer(index, first) for index in range(1, n)]
-        self._scheduler.add(first)
+        if first.finish_reason is None:
+            self._scheduler.add(first)
+        else:
+            self._over.append(first)
         self._unfinished[request_id] = [first, *first.forks]
         return seed
 
@@ -97,6 +108,8 @@ class LLMEngine:
         """Forget a request at once, and free what it holds. One that is not there is no error."""
         for sequence in self._unfinished.pop(request_id, ()):
             self._scheduler.remove(sequence)
+            if sequence in self._over:
+                self._over.remove(sequence)
 
     def has_work(self) -> bool:
         return bool(self._unfinished)
@@ -105,9 +118,10 @@ class LLMEngine:
         """Compute as much as one step may, and say what came of it."""
         meter = self._meter
         meter.begin()
+        over = self._end_resumed()
         chunks = self._scheduler.schedule()
         if not chunks:
-            return []
+            return over
         meter.done("schedule")
         logits = self._runner.run(chunks)
         meter.done("model")
@@ -116,7 +130,7 @@ class LLMEngine:
         outputs = self._postprocess(chunks, tokens)
         meter.done("postprocess")
         meter.count(sum(len(output.new_token_ids) for output in outputs))
-        return outputs
+        return over + outputs
 
     def replace_model(self, computation: Computation) -> None:
         """Go on with the kernels' form of the same model, between two steps. What runs is computed again there."""
@@ -171,22 +185,13 @@ class LLMEngine:
         self._runner = ModelRunner(computation)
         self._sample = computation.model.make_sampler()
 
-    def _check(self, request_id: str, token_ids: SequenceOf[int], params: SamplingParams, n: int) -> None:
-        if request_id in self._unfinished:
-            raise ValueError(f"The request {request_id} is running already.")
-        if not token_ids:
-            raise ValueError("Prompt cannot be empty.")
-        if params.max_tokens < 1:
-            raise ValueError("max_tokens must be at least 1.")
-        if not 1 <= n <= MOST_ANSWERS:
-            raise ValueError(f"A request can have 1 to {MOST_ANSWERS} answers.")
-        if not (min(token_ids) >= 0 and max(token_ids) < self.tokenizer.vocab_size):
-            raise ValueError("The prompt holds a token id that the model does not have.")
-        if len(token_ids) >= self.context_length:
-            raise PromptTooLong(
-                f"The prompt has {len(token_ids):,} tokens and the model's context holds {self.context_length:,},"
-                " the answer included. Shorten it."
-            )
+    def _end_resumed(self) -> list[StepOutput]:
+        """What is said of answers that need no step: they were resumed with their last token."""
+        over, self._over = self._over, []
+        outputs = [self._output(sequence) for sequence in over]
+        for sequence in over:
+            self._finish(sequence)
+        return outputs
 
     def _postprocess(self, chunks: list[Chunk], tokens: list[int]) -> list[StepOutput]:
         rows = iter(tokens)
@@ -199,19 +204,22 @@ class LLMEngine:
         accepted = max(0, len(new) - 1)
         self._scheduler.commit(chunk, accepted)
         self._count(chunk, new, accepted)
-        output = StepOutput(
+        output = self._output(sequence, new, text)
+        if sequence.finish_reason is not None:
+            self._finish(sequence)
+        return output
+
+    def _output(self, sequence: Sequence, new: tuple[int, ...] = (), text: str = "") -> StepOutput:
+        return StepOutput(
             sequence.request_id,
             sequence.index,
             new_token_ids=new,
             text=text,
             finish_reason=sequence.finish_reason,
-            prefilled=min(sequence.computed, sequence.prompt_tokens),
+            prefilled=min(sequence.computed, sequence.prompt_tokens + sequence.resumed),
             prompt_tokens=sequence.prompt_tokens,
             cached=sequence.cached or 0,
         )
-        if sequence.finish_reason is not None:
-            self._finish(sequence)
-        return output
 
     def _count(self, chunk: Chunk, new: tuple[int, ...], accepted: int) -> None:
         self._computed += chunk.count + len(chunk.drafts)

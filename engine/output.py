@@ -12,8 +12,9 @@ from engine.sequence import FinishReason
 class StepOutput:
     """What a step did for one answer: the one with this `index` of those that the request asks for.
 
-    `prefilled` of `prompt_tokens` tells how far the prompt has been read; `cached` of them did not need to be. There
-    may be several new tokens. `text` is empty while a character is unfinished or a stop string may be starting.
+    `prefilled` tells how far the prompt, of `prompt_tokens`, has been read, and after it the tokens that the answer was
+    resumed with; `cached` of the prompt's did not need to be. There may be several new tokens. `text` is empty while a
+    character is unfinished or a stop string may be starting.
     """
 
     request_id: str

@@ -152,7 +152,7 @@ class Scheduler:
             return False
         sequence.computed = min(done, len(sequence.tokens) - 1)  # the last one is computed again for its logits
         if sequence.cached is None:
-            sequence.cached = sequence.computed
+            sequence.cached = min(sequence.computed, sequence.prompt_tokens)
         return True
 
     def _gives_way_to(self, sequence: Sequence) -> Sequence | None:

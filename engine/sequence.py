@@ -19,6 +19,7 @@ FinishReason = Literal["stop", "length"]
 class Sequence:
     """A prompt and what follows it. A token is computed when its keys and values are in the cache.
 
+    `resumed` of the tokens after the prompt were there when it came: an earlier run had sampled them.
     `length_limit` is how many tokens there may be in all. `forks` are further answers to the same prompt: they begin
     when it has been read, on the blocks of their `source`. `cached` says how many of the prompt's tokens did not need
     to be computed, and is None before the sequence has run. `came` is when its client came to wait for it, by the
@@ -39,6 +40,7 @@ class Sequence:
     source: Sequence | None = None
     forks: list[Sequence] = field(default_factory=list)
     came: int = 0
+    resumed: int = 0
     computed: int = 0
     cached: int | None = None
     table: BlockTable = field(default_factory=BlockTable)
@@ -48,6 +50,16 @@ class Sequence:
     def remaining(self) -> int:
         """Tokens to compute before the next one can be sampled."""
         return len(self.tokens) - self.computed
+
+    def resume(self, tokens: SequenceOf[int], is_end: Callable[[int], bool]) -> None:
+        """Take in what an earlier run sampled, all text of which is known, as if it had been sampled here.
+
+        Sets `finish_reason` if that ends the answer.
+        """
+        for token in tokens:
+            if self.finish_reason is None:
+                self._append(token, is_end)
+        self.resumed = len(self.tokens) - self.prompt_tokens
 
     def accept(
         self, sampled: SequenceOf[int], drafts: SequenceOf[int], is_end: Callable[[int], bool]

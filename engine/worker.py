@@ -204,6 +204,7 @@ class EngineWorker:
                 n=request.n,
                 fairness_key=request.fairness_key,
                 priority=request.priority,
+                resumed=request.resumed,
             )
         except (EngineError, ValueError) as error:
             self._report(Rejected(request.request_id, error))
