@@ -106,9 +106,11 @@ class Params:
 class GenerationRequest:
     """One call for an answer. Exactly one of `messages`, `prompt` and `token_ids` is given.
 
-    `resume_text` is an answer's beginning that the model must go on from. `resume_token_ids` are tokens of this very
-    answer that were sampled before it was cut: it goes on as if it never had been. `fairness_key` groups the requests
-    of one client, so that no client can hold up another; a higher `priority` goes first.
+    `resume_text` is an answer's beginning that the model must go on from: it belongs to the prompt. `resume_token_ids`
+    are tokens of this very answer, after that text, which were sampled before something broke: the answer goes on as if
+    it had never been cut, and only what is new is yielded. They count against `max_tokens` and in the usage.
+    `fairness_key` groups the requests of one client, so that no client can hold up another; a higher `priority` goes
+    first.
     """
 
     request_id: str
@@ -133,7 +135,10 @@ class GenerationRequest:
 
 @dataclass(slots=True, frozen=True)
 class Text:
-    """A piece of the answer. `token_ids` are the tokens it came from, where the backend knows them."""
+    """A piece of the answer. `token_ids` are the tokens it came from, where the backend knows them.
+
+    A backend that `resumes` goes on after any piece, given the tokens of all pieces up to there.
+    """
 
     text: str
     token_ids: tuple[int, ...] = ()

@@ -10,9 +10,10 @@ from backends.base import Backend, Done, Event, GenerationRequest, ModelInfo, Mo
 
 
 class EchoBackend(Backend):
-    """Repeats the last message, a word at a time, `delay` seconds apart."""
+    """Repeats the last message, a word at a time, `delay` seconds apart. A token is a word's number."""
 
     name = "echo"
+    resumes = continues = True
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
@@ -24,10 +25,10 @@ class EchoBackend(Backend):
         if request.model != "echo":
             raise ModelNotFound(f"There is no model {request.model} here. The only one is called echo.")
         prompt = request.messages[-1].content if request.messages else request.prompt or ""
-        words = re.findall(r"\S+\s*|\s+", prompt)
+        words = re.findall(r"\S+\s*|\s+", prompt.removeprefix(request.resume_text))
         limit = request.params.max_tokens
         spoken = words if limit is None else words[:limit]
-        for number, word in enumerate(spoken):
+        for number, word in list(enumerate(spoken))[len(request.resume_token_ids) :]:
             await asyncio.sleep(self.delay)  # even 0 lets others run, and lets us be cancelled
             yield Text(word, token_ids=(number,))
         usage = Usage(prompt_tokens=len(words), completion_tokens=len(spoken))

@@ -41,6 +41,7 @@ class PyTorchBackend(Backend):
     """Serves one GGUF file at a time, at first the one at `model_path`; others are looked for in `model_dir`."""
 
     name = "pytorch"
+    resumes = continues = True
 
     def __init__(
         self,
@@ -194,6 +195,8 @@ def _check(request: GenerationRequest) -> None:
     """Raises Unsupported for what the engine cannot do, naming it."""
     if not 1 <= request.n <= MOST_ANSWERS:
         raise Unsupported(f"n must be from 1 to {MOST_ANSWERS}.", field="n")
+    if request.n > 1 and request.resume_token_ids:
+        raise Unsupported("Only one answer can be resumed.", field="n")
     refused = {
         "logprobs": request.logprobs is not None,
         "tools": bool(request.tools),

@@ -18,7 +18,7 @@ from engine.output import StepOutput
 class _Choice:
     """One of the answers that a request asks for."""
 
-    tokens: int = 0
+    tokens: int = 0  # written here
     first_token: float | None = None
     textless: list[int] = field(default_factory=list)  # tokens whose text is not certain yet
 
@@ -26,9 +26,10 @@ class _Choice:
 class Answer:
     """Events as they come, until each choice has its `Done`, or until an error."""
 
-    def __init__(self, arrived: float, choices: int = 1) -> None:
-        """`arrived`: when the request came, by the monotonic clock."""
+    def __init__(self, arrived: float, choices: int = 1, resumed: int = 0) -> None:
+        """`arrived`: when the request came, by the monotonic clock. `resumed` tokens were written before that."""
         self._arrived = arrived
+        self._resumed = resumed
         self._started: float | None = None
         self._prefilled = 0
         self._choices = [_Choice() for _ in range(choices)]
@@ -58,12 +59,13 @@ class Answer:
             self._started = step_started
         if output.prefilled != self._prefilled and output.index == 0:  # the prompt is read once for all choices
             self._prefilled = output.prefilled
-            self._events.put_nowait(Progress("prefill", output.prefilled, output.prompt_tokens, output.cached))
+            total = output.prompt_tokens + self._resumed
+            self._events.put_nowait(Progress("prefill", output.prefilled, total, output.cached))
         choice = self._choices[output.index]
         if output.new_token_ids:
             self._take_tokens(choice, output, now)
         if output.finish_reason is not None:
-            usage = Usage(output.prompt_tokens, output.cached, choice.tokens)
+            usage = Usage(output.prompt_tokens, output.cached, self._resumed + choice.tokens)
             self._events.put_nowait(Done(output.finish_reason, usage, self._timings(choice, now), output.index))
 
     def _take_tokens(self, choice: _Choice, output: StepOutput, now: float) -> None:
@@ -77,11 +79,11 @@ class Answer:
 
     def _timings(self, choice: _Choice, now: float) -> Timings:
         assert self._started is not None
-        assert choice.first_token is not None
-        decoding = now - choice.first_token
+        first = choice.first_token  # None: it was resumed at its end, and nothing was written here
+        decoding = now - first if first is not None else 0.0
         return Timings(
             queued_ms=(self._started - self._arrived) * 1000,
-            ttft_ms=(choice.first_token - self._arrived) * 1000,
+            ttft_ms=(first - self._arrived) * 1000 if first is not None else None,
             total_ms=(now - self._arrived) * 1000,
             tokens_per_second=(choice.tokens - 1) / decoding if decoding > 0 else None,
         )

@@ -105,7 +105,7 @@ class ServedModel:
 
     async def answer(self, request: GenerationRequest, arrived: float) -> AsyncGenerator[Event, None]:
         """Answer `request`, which came at `arrived`, once the model is ready. Closing the generator frees its slot."""
-        answer = self._answers[request.request_id] = Answer(arrived, request.n)
+        answer = self._answers[request.request_id] = Answer(arrived, request.n, len(request.resume_token_ids))
         try:
             async with aclosing(self.loading()) as loading:
                 async for done, total in loading:

@@ -39,7 +39,15 @@ class Prompts:
         if token_ids is None:
             token_ids = await asyncio.to_thread(_encode, request, engine.tokenizer)
         sampling = _sampling(request, engine, left=max(1, engine.context_length - len(token_ids)))
-        return Request(request.request_id, token_ids, sampling, request.n, request.fairness_key, request.priority)
+        return Request(
+            request.request_id,
+            token_ids,
+            sampling,
+            n=request.n,
+            fairness_key=request.fairness_key,
+            priority=request.priority,
+            resumed=request.resume_token_ids,
+        )
 
 
 def _prompt(request: GenerationRequest) -> tuple[object, ...]:
