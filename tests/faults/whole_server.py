@@ -1,0 +1,79 @@
+"""The whole application on a free port, in the test's own event loop, which is watched for being held up."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from app import create_app
+from backends.base import Backend
+from config import Settings
+from server.hub import Hub
+from server.session import Session
+from tests.faults.backends import Recital
+from tests.faults.loop_watch import watched_loop
+from tests.server.doubles import Client
+from tests.server.serving import listening
+
+RECITAL = "tests.faults.backends:Recital"
+
+
+@dataclass(slots=True, frozen=True)
+class Whole:
+    """A server that runs, and what is inside. `url` is that of the HTTP side, `ws` that of the chat's socket."""
+
+    app: FastAPI
+    url: str
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http://", "ws://") + "/ws"
+
+    @property
+    def hub(self) -> Hub:
+        hub: Hub = self.app.state.hub
+        return hub
+
+    @property
+    def recital(self) -> Recital:
+        """The first backend, which is the one that recites."""
+        backend = self.hub.backends[0]
+        assert isinstance(backend, Recital)
+        return backend
+
+    def backend(self, name: str) -> Backend:
+        return next(backend for backend in self.hub.backends if backend.name == name)
+
+    def session(self, client: Client) -> Session:
+        """The conversation that a client is in, which must be in memory."""
+        session = self.hub.sessions.get(client.session)
+        assert session is not None, "the server has forgotten the conversation"
+        return session
+
+
+@asynccontextmanager
+async def whole(send_buffer: int | None = None, ping_s: float = 20.0, **settings: object) -> AsyncGenerator[Whole]:
+    """Serve with these settings, named in lower case; by default the answers are recited, and sent on token by token.
+
+    `send_buffer`: the kernel's, in bytes. `ping_s`: the keepalive's interval, and its patience. Fails at the end when
+    the event loop was ever held up.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    if send_buffer is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    chosen: dict[str, object] = {"backends": [RECITAL], "stream_flush_ms": 0, **settings}
+    by_name = {name.upper(): value for name, value in chosen.items()}
+    app = create_app(Settings(**{**by_name, "PORT": listener.getsockname()[1]}))
+    with watched_loop():
+        async with listening(app, listener, ping_s) as url, app.router.lifespan_context(app):
+            yield Whole(app, url)
+
+
+def say(message: str, cmd_id: str | None = None, **more: object) -> str:
+    """The frame that says `message`."""
+    return json.dumps({"type": "user", "message": message, "cmd_id": cmd_id or message[:20], **more})
