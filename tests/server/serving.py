@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -66,20 +67,21 @@ async def serving(
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, listener: socket.socket | None = None, ping_s: float = 20.0) -> AsyncGenerator[str]:
-    """`app`, without its lifespan, behind a socket. Gives its address."""
+async def listening(
+    app: ASGIApp, listener: socket.socket | None = None, ping_s: float = 20.0, **config: Any
+) -> AsyncGenerator[str]:
+    """`app`, without its lifespan, behind a socket. Gives its address. `config` is uvicorn's, where it is another."""
     listener = listener or socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app,
-        ws=ChatSocketProtocol,
-        ws_max_size=65_536,
-        ws_ping_interval=ping_s,
-        ws_ping_timeout=ping_s,
-        ws_per_message_deflate=False,
-        log_config=None,
-        lifespan="off",
-    )
-    server = Server(config)
+    usual: dict[str, Any] = {
+        "ws": ChatSocketProtocol,
+        "ws_max_size": 65_536,
+        "ws_ping_interval": ping_s,
+        "ws_ping_timeout": ping_s,
+        "ws_per_message_deflate": False,
+        "log_config": None,
+        "lifespan": "off",
+    }
+    server = Server(uvicorn.Config(app, **{**usual, **config}))
     task = asyncio.create_task(server.serve([listener]))
     await server.listening.wait()
     try:
