@@ -56,6 +56,7 @@ class OllamaBackend(Backend):
     """
 
     name = "ollama"
+    continues = True  # models whose template leaves the last message open
 
     def __init__(
         self,
@@ -87,6 +88,9 @@ class OllamaBackend(Backend):
         facts = await self._catalog.facts(request.model)
         if request.tools and facts.can("tools") is False:
             raise Unsupported(f"The model {request.model} cannot call tools. Pick one that can, or leave tools out.")
+        if request.resume_text and request.prompt is None and not facts.continues:
+            closed = f"The model {request.model} cannot go on with an answer that has begun. Ask again instead."
+            raise Unsupported(closed, field="resume_text")
         loaded = await self._catalog.loaded()
         if loaded is not None and canonical(request.model) not in loaded and not facts.remote:
             yield Progress("loading")

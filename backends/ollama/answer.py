@@ -38,7 +38,7 @@ def check_supported(request: GenerationRequest) -> None:
         "n": request.n != 1,
         "logprobs": request.logprobs is not None,
         "token_ids": request.token_ids is not None,
-        "resume_text": bool(request.resume_text),
+        "resume_token_ids": bool(request.resume_token_ids),
         "diffusion": request.params.diffusion is not None,
         "tools": bool(request.tools) and request.prompt is not None,
     }
@@ -52,7 +52,7 @@ def build_call(request: GenerationRequest, options: JsonObject, think: bool | No
     """The call for `request`. Raises Unsupported.
 
     `options` are Ollama's own and go with every request. `most_tokens` bounds an answer that has no limit: when the
-    context is full, the server would shift it and go on.
+    context is full, the server would shift it and go on. The beginning of an answer goes as its last message.
     """
     body: dict[str, object] = {
         "model": request.model,
@@ -63,8 +63,10 @@ def build_call(request: GenerationRequest, options: JsonObject, think: bool | No
     if output_format is not None:
         body["format"] = output_format
     if request.prompt is not None:
-        return Call("/api/generate", {**body, "prompt": request.prompt, "raw": True})
-    body["messages"] = [{"role": turn.role, "content": turn.content} for turn in request.messages or ()]
+        return Call("/api/generate", {**body, "prompt": request.prompt + request.resume_text, "raw": True})
+    turns = [{"role": turn.role, "content": turn.content} for turn in request.messages or ()]
+    begun = [{"role": "assistant", "content": request.resume_text}] if request.resume_text else []
+    body["messages"] = turns + begun
     if request.tools:
         body["tools"] = list(request.tools)
     if think is not None:

@@ -64,12 +64,11 @@ class Catalog:
     async def facts(self, model: str) -> Facts:
         """What `model` can do, as far as the server shows it. Raises ModelNotFound for one the server does not have."""
         key = self._digests.get(canonical(model), canonical(model))
-        if key not in self._facts:
-            try:
-                self._facts[key] = await self._show(model)
-            except (BackendFailed, BackendTimeout):  # it may be asked all the same
-                return Facts()
-        return self._facts[key]
+        known = self._facts.get(key, Facts())
+        if known.continues is None:
+            with suppress(BackendFailed, BackendTimeout):  # it may be asked all the same
+                known = self._facts[key] = await self._show(model)
+        return known
 
     async def _listed(self) -> list[Line]:
         with told():
@@ -86,7 +85,7 @@ class Catalog:
         self._facts = {key: facts for key, facts in self._facts.items() if key in self._digests.values()}
         for entry in listed:
             if (told_in_list := facts_of_entry(entry)) is not None:
-                self._facts[entry_digest(entry)] = told_in_list
+                self._facts.setdefault(entry_digest(entry), told_in_list)
         at_once = asyncio.Semaphore(SHOWN_AT_ONCE)
 
         async def learn(model: str) -> None:

@@ -10,6 +10,8 @@ from backends.base import ModelInfo
 
 JsonObject = Mapping[str, object]
 
+# A template that looks at which message is the last one does so to leave that one open when it is the assistant's.
+_LEAVES_LAST_OPEN = re.compile(r"\{\{[^}]*\bnot\b[^}]*\$last\b[^}]*\}\}")
 _NAME = re.compile(r"(?:[\w.-]+(?::\d+)?/)?(?:[\w.-]+/)*[\w.-]+(?::[\w.-]+)?", re.ASCII)
 
 
@@ -21,6 +23,7 @@ class Facts:
     context_length: int | None = None  # what the model was trained for
     num_ctx: int | None = None  # what its maker set
     remote: bool = False  # answered by Ollama's cloud, not by the server's machine
+    continues: bool | None = None  # goes on with an answer that has begun; None: nobody has looked at its template
 
     def can(self, capability: str) -> bool | None:
         """None: there is no telling."""
@@ -75,6 +78,7 @@ def facts_of_show(answer: object) -> Facts:
         context_length=positive(info.get(f"{info.get('general.architecture')}.context_length")),
         num_ctx=_num_ctx(shown.get("parameters")),
         remote=_is_remote(shown),
+        continues=_continues(shown),
     )
 
 
@@ -85,6 +89,7 @@ def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_
     """
     remote = facts.remote or _is_remote(entry)
     capabilities = facts.capabilities if facts.capabilities is not None else ("completion",)
+    own = {"continue": facts.continues, "cloud": remote}
     quantization = _details(entry).get("quantization_level")
     return ModelInfo(
         name=entry_name(entry),
@@ -92,7 +97,7 @@ def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_
         size=None if remote else positive(entry.get("size")),
         quantization=quantization if isinstance(quantization, str) and quantization else None,
         context_length=_context_in_force(facts, running, num_ctx),
-        capabilities=(*capabilities, "cloud") if remote else capabilities,
+        capabilities=(*capabilities, *(name for name, has in own.items() if has)),
     )
 
 
@@ -101,6 +106,21 @@ def _context_in_force(facts: Facts, running: JsonObject | None, num_ctx: int | N
     given = num_ctx or positive((running or {}).get("context_length")) or facts.num_ctx
     known = [length for length in (given, facts.context_length) if length]
     return min(known, default=None)
+
+
+def _continues(shown: JsonObject) -> bool:
+    """Whether the last message is left open when it is the assistant's, so that the model writes on in it.
+
+    A template without `.Messages` writes one turn, and the server cuts it off after the answer. One with them has to
+    see to it itself. What the server renders without a template, and in the cloud, cannot be told from here.
+    """
+    template, modelfile = shown.get("template"), shown.get("modelfile")
+    if not isinstance(template, str) or _is_remote(shown):
+        return False
+    if ".Messages" in template:
+        return _LEAVES_LAST_OPEN.search(template) is not None
+    rendered_elsewhere = isinstance(modelfile, str) and re.search(r"^RENDERER\s", modelfile, re.MULTILINE)
+    return ".Prompt" in template and not rendered_elsewhere
 
 
 def _is_remote(entry: JsonObject) -> bool:

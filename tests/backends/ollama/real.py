@@ -30,6 +30,14 @@ _THINKER_TEMPLATE = (
 )
 
 
+CONTINUER = "continuer"  # leaves the last message open when it is the assistant's
+_CONTINUER_TEMPLATE = (
+    "{{- range $i, $_ := .Messages }}{{- $last := eq (len (slice $.Messages $i)) 1 -}}<|im_start|>{{ .Role }}\n"
+    '{{ .Content }}{{ if not (and $last (eq .Role "assistant")) }}<|im_end|>\n'
+    "{{ if $last }}<|im_start|>assistant\n{{ end }}{{ end }}{{ end }}"
+)
+
+
 class CannotRun(Exception):
     """Why there is no real server of that version here."""
 
@@ -93,14 +101,17 @@ class RealOllama:
             time.sleep(0.05)
 
     def create_models(self) -> None:
-        """Make `MODEL` from the embedded weights, and where the server can think, `THINKER`."""
+        """Make `MODEL` and `CONTINUER` from the embedded weights, and where the server can think, `THINKER`."""
         digest = f"sha256:{hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()}"
         with WEIGHTS.open("rb") as weights:
             self._post(f"/api/blobs/{digest}", weights.read())
         if self.version == "0.5.4":
             self._post("/api/create", {"model": MODEL, "modelfile": f"FROM @{digest}"})
+            continuer = f'FROM {MODEL}\nTEMPLATE """{_CONTINUER_TEMPLATE}"""'
+            self._post("/api/create", {"model": CONTINUER, "modelfile": continuer})
             return
         self._post("/api/create", {"model": MODEL, "files": {WEIGHTS.name: digest}})
+        self._post("/api/create", {"model": CONTINUER, "from": MODEL, "template": _CONTINUER_TEMPLATE})
         self._post("/api/create", {"model": THINKER, "from": MODEL, "template": _THINKER_TEMPLATE})
 
     def runners(self) -> list[psutil.Process]:

@@ -12,15 +12,26 @@ import httpx
 import pytest
 
 from backends import create_backend
-from backends.base import BackendUnreachable, Loading, ModelInfo, ModelNotFound, ModelsChanged, Notice, Progress
+from backends.base import (
+    BackendUnreachable,
+    Loading,
+    ModelInfo,
+    ModelNotFound,
+    ModelsChanged,
+    Notice,
+    Progress,
+    Unsupported,
+)
 from backends.ollama import OllamaBackend
 from backends.ollama.catalog import Catalog
 from backends.ollama.client import OllamaClient
 from backends.ollama.models import canonical
 from server.hub import Hub
-from tests.backends.ollama.asking import MODEL, ask, events_of, failure_of, loadings_of, text_of
+from tests.backends.ollama.asking import MODEL, QUESTION, ask, events_of, failure_of, loadings_of, text_of
 
 T = TypeVar("T")
+OPEN = "{{ range $i, $_ := .Messages }}{{ .Content }}{{ if not $last }}<|im_end|>{{ end }}{{ end }}"
+CLOSED = "{{ range .Messages }}{{ .Content }}<|im_end|>{{ end }}"
 
 
 class Server:
@@ -169,11 +180,37 @@ def test_a_model_is_ready_under_the_name_it_is_listed_by() -> None:
     assert notices == [ModelsChanged()]
 
 
-def test_a_newer_list_saves_the_showing() -> None:
+def test_a_newer_list_is_believed_where_nothing_is_shown() -> None:
     server = Server({"a:1": {"entry": {"capabilities": ["completion", "tools"], "details": {"context_length": 4096}}}})
-    (info,) = run(server, lambda backend: backend.list_models())
+
+    def failing(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(500) if request.url.path == "/api/show" else server(request)
+
+    (info,) = run(failing, lambda backend: backend.list_models())  # type: ignore[arg-type]
     assert (info.capabilities, info.context_length) == (("completion", "tools"), 4096)
-    assert server.calls("/api/show") == []
+
+
+def test_an_answer_that_has_begun_is_the_last_message_where_the_model_goes_on_with_it() -> None:
+    shown = {"capabilities": ["completion"], "template": OPEN}
+    server = Server({MODEL: {"show": shown, "entry": {"capabilities": ["completion"]}}}, loaded=(MODEL,))
+
+    async def main(backend: OllamaBackend) -> tuple[ModelInfo, str]:
+        (info,) = await backend.list_models()
+        return info, text_of(await events_of(backend, ask(resume_text="Well, ")))
+
+    info, text = run(server, main)
+    assert info.capabilities == ("completion", "continue")
+    assert text == "Hi"
+    asked = server.calls("/api/chat")[0]["messages"]
+    assert asked == [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Well, "}]
+    assert len(server.calls("/api/show")) == 1
+
+
+def test_an_answer_that_has_begun_is_refused_where_the_model_would_begin_another() -> None:
+    server = Server({MODEL: {"show": {"template": CLOSED}}}, loaded=(MODEL,))
+    error = run(server, lambda backend: failure_of(backend, ask(resume_text="Well, ")))
+    assert isinstance(error, Unsupported)
+    assert (error.field, server.calls("/api/chat")) == ("resume_text", [])
 
 
 def test_a_model_that_was_replaced_is_shown_again() -> None:

@@ -28,6 +28,14 @@ def test_a_prompt_is_asked_raw() -> None:
     assert call.body["prompt"] == "The sky is"
     assert call.body["raw"] is True
     assert "messages" not in call.body
+    assert build_call(ask(prompt="The sky", resume_text=" is"), {}, None, None).body["prompt"] == "The sky is"
+
+
+def test_an_answer_that_has_begun_is_the_last_turn() -> None:
+    assert body_of(ask(resume_text="The capital"))["messages"] == [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "The capital"},
+    ]
 
 
 def test_options_are_sent_when_they_are_set() -> None:
@@ -93,7 +101,7 @@ def test_a_form_that_ollama_does_not_know_is_refused(response_format: dict[str, 
         ("n", ask(n=2)),
         ("logprobs", ask(logprobs=0)),
         ("token_ids", ask(token_ids=(1,))),
-        ("resume_text", ask(resume_text="The")),
+        ("resume_token_ids", ask(resume_token_ids=(1,))),
         ("diffusion", ask(params=Params(diffusion={"steps": 4}))),
         ("tools", ask(prompt="x", tools=(WEATHER_TOOL,))),
     ],

@@ -156,6 +156,19 @@ def test_thinking_comes_apart_from_the_answer(server: Server) -> None:
     assert (reasoning_of(events), text_of(events)) == ("", ANSWER)
 
 
+def test_an_answer_is_not_begun_anew_where_it_cannot_be_gone_on_with(server: Server) -> None:
+    """The template that the server finds for the model closes every message."""
+    error = run(server, lambda backend: failure_of(backend, ask(resume_text="The capital")))
+    assert isinstance(error, Unsupported)
+    assert "cannot go on" in error.message
+
+
+def test_a_seed_of_any_size_that_chats_have_is_taken(server: Server) -> None:
+    for seed in (0, 2**31 - 1):
+        events = run(server, lambda backend, seed=seed: events_of(backend, ask(params=likeliest(seed=seed))))
+        assert text_of(events) == ANSWER
+
+
 def test_an_unknown_model_is_not_found(server: Server) -> None:
     error = run(server, lambda backend: failure_of(backend, ask(model="nosuch")))
     assert isinstance(error, ModelNotFound)
@@ -206,7 +219,7 @@ def test_an_answer_that_is_left_leaves_the_backend_usable(server: Server) -> Non
 
 
 def test_what_ollama_has_no_word_for_is_refused_by_name(server: Server) -> None:
-    for field, value in {"n": 2, "logprobs": 1, "token_ids": (1, 2), "resume_text": "The"}.items():
+    for field, value in {"n": 2, "logprobs": 1, "token_ids": (1, 2), "resume_token_ids": (1,)}.items():
         error = run(server, lambda backend, fields={field: value}: failure_of(backend, ask(**fields)))
         assert isinstance(error, Unsupported)
         assert field in error.message

@@ -61,7 +61,31 @@ def test_a_newer_list_tells_what_a_model_can_do() -> None:
 
 @pytest.mark.parametrize("shown", [None, [], {}, {"model_info": None}, {"capabilities": "all", "parameters": 5}])
 def test_a_model_may_be_shown_without_anything(shown: object) -> None:
-    assert facts_of_show(shown) == Facts()
+    assert facts_of_show(shown) == Facts(continues=False)
+
+
+@pytest.mark.parametrize(
+    ("shown", "continues"),
+    [
+        ({"template": "{{ .System }}[INST] {{ .Prompt }} [/INST]"}, True),
+        ({"template": "{{ .Prompt }}<|assistant|>{{ .Response }}<|end|>"}, True),
+        ({"template": "{{ .Prompt }}", "modelfile": "FROM x\nRENDERER qwen3\n"}, False),
+        ({"template": "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>{{ end }}"}, False),
+        (
+            {"template": "{{ range $i, $_ := .Messages }}{{ .Content }}{{ if not $last }}<|end|>{{ end }}{{ end }}"},
+            True,
+        ),
+        ({"template": "{{ .Messages }}{{- if not (and $last (eq .Role `assistant`)) }}<|end|>{{ end }}"}, True),
+        ({"template": "{{ .Messages }}{{ if not .Tools }}{{ if $last }}<|end|>{{ end }}{{ end }}"}, False),
+        ({"template": "{{ .Prompt }}", "remote_host": "https://cloud.example"}, False),
+        ({"template": ""}, False),
+        ({"template": 5}, False),
+    ],
+)
+def test_a_template_tells_whether_an_answer_can_be_gone_on_with(shown: dict[str, object], continues: bool) -> None:
+    facts = facts_of_show(shown)
+    assert facts.continues is continues
+    assert ("continue" in model_info({"name": "x"}, facts, None, None).capabilities) is continues
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from contextlib import aclosing
 from typing import TypeVar
 
 import psutil
+import pytest
 
 from backends.base import BackendError, BackendFailed, BackendUnreachable, Event, Loading, Progress, Text
 from backends.ollama import OllamaBackend
 from tests.backends.ollama.asking import ANSWER, MODEL, ask, events_of, failure_of, likeliest, loadings_of, text_of
 from tests.backends.ollama.model_registry import Registry
-from tests.backends.ollama.real import WEIGHTS, RealOllama
+from tests.backends.ollama.real import CONTINUER, WEIGHTS, RealOllama
 
 T = TypeVar("T")
 COUNTING = ", ".join(map(str, range(1, 13))) + ","  # goes on for thousands of tokens
@@ -149,6 +150,17 @@ def test_a_model_is_downloaded_left_and_gone_on_with(real_ollama: RealOllama) ->
     assert fetched == sorted(fetched)
     assert resumed[-1].message == "ready"
     assert answer == ANSWER
+
+
+@pytest.mark.parametrize("begun", ["The capital", "The capital of France is"])
+def test_an_answer_is_gone_on_with_where_it_broke_off(real_ollama: RealOllama, begun: str) -> None:
+    async def go_on(backend: OllamaBackend) -> tuple[list[str], str]:
+        capable = [info.name for info in await backend.list_models() if "continue" in info.capabilities]
+        return capable, text_of(await events_of(backend, ask(model=CONTINUER, resume_text=begun)))
+
+    capable, rest = run(real_ollama, go_on)
+    assert capable == [f"{CONTINUER}:latest"]
+    assert begun + rest == ANSWER
 
 
 def test_a_model_in_memory_is_listed_as_ready(real_ollama: RealOllama) -> None:
