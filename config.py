@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     kv_tokens: PositiveInt | None = None
     kv_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     speculation: Literal["auto", "off"] = "auto"
+    database_url: str = "sqlite:///data/switchboard.db"
     stream_flush_ms: Annotated[int, Field(ge=0, le=500)] = 40
     detach_timeout_s: Annotated[float, Field(gt=0)] = 600
     window_events: PositiveInt = 10_000
