@@ -1,8 +1,11 @@
 /**
  * The conversation as this page knows it: a fold over the session's log.
  *
- * Owns the messages, the running answers, the queue and the place in the log (`epoch`, `seq`). Only `apply` changes
- * them, and applying an event twice changes nothing. Knows nothing of sockets and nothing of the DOM.
+ * Owns the tree of messages, the running answers, the queue and the place in the log (`epoch`, `seq`). Only `apply`
+ * changes them, and applying an event twice changes nothing. Knows nothing of sockets and nothing of the DOM.
+ *
+ * A message that changes is another object, except for the text of an answer that is being written: so whoever keeps
+ * the object it has drawn knows at a glance whether it is still right.
  *
  * @typedef {object} Message
  * @property {string} id
@@ -12,25 +15,27 @@
  * @property {string} [reasoning]
  * @property {string} [finish_reason] why an answer ended; absent while it runs and when it failed
  * @property {{code: string, message: string, retry_after?: number}} [error] why an answer failed
- * @property {boolean} selected whether this branch is the one on show
  * @property {boolean} [running]
- * @property {string} [cmd_id] of a user's message: the command that said it
+ * @property {string} [cmd_id] the command that made it, or had it go on
  * @property {string} [run] of a user's message: the id of the answer to it
  * @property {string} [model]
+ * @property {number} [at] Unix seconds
  * @property {{prompt_tokens: number, cached_tokens: number, completion_tokens: number}} [usage]
  * @property {{ttft_ms?: number, total_ms?: number, queued_ms?: number, tokens_per_second?: number}} [timings]
  * @property {{max_tokens?: number, temperature?: number}} [params]
  *
  * @typedef {{id: string, message: string, cmd_id?: string}} QueuedPrompt
  *
- * Events: `reset` (everything is new), and with the id in `detail`: `message` (one is new), `text` (a running answer
- * grew), `ended` (an answer did), `changed` (another change of a message), `removed`; `queue` (the queue is another).
+ * Events: `reset` (everything is new), and with the id in `detail`: `message` (one is new, or runs again), `text` (a
+ * running answer grew), `ended` (an answer did), `selected` (another branch is), `removed`; `queue` (it is another).
  */
+import { Tree } from "./tree.js";
+
 export class Store extends EventTarget {
   /** @type {string | null} */ session = null;
   /** @type {string | null} */ epoch = null;
   seq = 0;
-  /** @type {Map<string, Message>} in the log's order */ messages = new Map();
+  tree = new Tree();
   /** @type {QueuedPrompt[]} */ queue = [];
   /** @type {Map<string, Record<string, number>>} code points so far, by running answer and channel */
   #points = new Map();
@@ -46,9 +51,25 @@ export class Store extends EventTarget {
     if (this.seq === 0) this.epoch = epoch;
   }
 
-  /** The running answers, oldest first. */
+  /** @returns {Map<string, Message>} in the log's order */
+  get messages() {
+    return this.tree.messages;
+  }
+
+  /** The running answers, in the order in which they began. @returns {Message[]} */
   get running() {
-    return [...this.#points.keys()].map((id) => this.messages.get(id)).filter(Boolean);
+    return [...this.#points.keys()].map((id) => this.messages.get(id));
+  }
+
+  /** The messages from the first to the selected leaf. */
+  path() {
+    return this.tree.path();
+  }
+
+  /** Whether what was said by this command has come to the server, whatever became of it. */
+  knows(cmd_id) {
+    const said = (message) => message.cmd_id === cmd_id;
+    return this.queue.some(said) || [...this.messages.values()].some(said);
   }
 
   /**
@@ -67,36 +88,18 @@ export class Store extends EventTarget {
     return "applied";
   }
 
-  /** The messages from the first to the selected leaf. */
-  path() {
-    const children = new Map();
-    for (const message of this.messages.values()) {
-      if (!children.has(message.parent_id)) children.set(message.parent_id, []);
-      children.get(message.parent_id).push(message);
-    }
-    const path = [];
-    let siblings = children.get(null) ?? [];
-    while (siblings.length) {
-      path.push(...siblings.filter((message) => message.role === "notice"));
-      const next = siblings.findLast((message) => message.role !== "notice" && message.selected);
-      if (!next) break;
-      path.push(next);
-      siblings = children.get(next.id) ?? [];
-    }
-    return path;
-  }
-
   #reset({ session, epoch, seq, messages, running, queue }) {
+    const known = this.messages;
     Object.assign(this, { session, epoch, seq, queue: [...queue] });
-    this.messages = new Map(messages.map((message) => [message.id, { parent_id: null, ...message }]));
+    this.tree.clear();
     this.#points.clear();
-    for (const answer of running) {
-      this.#begin({ ...answer });
-      this.#points.set(answer.id, {
-        content: codePoints(answer.message ?? ""),
-        reasoning: codePoints(answer.reasoning ?? ""),
-      });
+    const runs = new Set(running.map((answer) => answer.id));
+    for (const { selected, ...message } of messages) {
+      const fresh = { parent_id: null, ...message, ...(runs.has(message.id) && { running: true }) };
+      this.tree.put(says(known.get(fresh.id), fresh) ? known.get(fresh.id) : fresh);
+      if (selected && fresh.role !== "notice") this.tree.prefer(fresh.id);
     }
+    for (const id of runs) this.#count(this.messages.get(id));
     this.#tell("reset");
   }
 
@@ -107,18 +110,24 @@ export class Store extends EventTarget {
   }
 
   #fold = {
-    queued: ({ id, message, cmd_id }) => {
-      this.queue = [...this.queue, { id, message, cmd_id }];
-      this.#tell("queue");
+    queued: ({ id, message, cmd_id }) => this.#enqueue([...this.queue, { id, message, cmd_id }]),
+    edited: ({ id, message }) => {
+      this.#enqueue(this.queue.map((prompt) => (prompt.id === id ? { ...prompt, message } : prompt)));
     },
-    user: ({ id, parent_id = null, message, cmd_id, run }) => {
-      this.#unqueue((prompt) => prompt.id === id || (cmd_id && prompt.cmd_id === cmd_id));
-      this.#add({ id, parent_id, role: "user", message, cmd_id, run, selected: true });
+    moved: ({ id, position }) => {
+      const others = this.queue.filter((prompt) => prompt.id !== id);
+      const moving = this.queue.filter((prompt) => prompt.id === id);
+      this.#enqueue([...others.slice(0, position), ...moving, ...others.slice(position)]);
     },
-    typing: ({ id, model }) => {
-      const asked = [...this.messages.values()].findLast((message) => message.run === id);
-      this.#begin({ id, parent_id: asked?.id ?? null, model });
-      this.#tell("message", id);
+    user: ({ id, parent_id = null, message, cmd_id, run, at }) => {
+      this.#unqueue(id);
+      this.#show({ id, parent_id, role: "user", message, cmd_id, run, at });
+    },
+    typing: ({ id, parent_id, model, cmd_id, at }) => {
+      const begun = { id, parent_id: parent_id ?? this.#asked(id), role: "ai", message: "", at };
+      const { finish_reason, error, usage, timings, ...answer } = this.messages.get(id) ?? begun;
+      this.#count(answer);
+      this.#show({ ...answer, model, cmd_id, running: true });
     },
     delta: ({ id, channel = "content", offset, message }) => {
       const answer = this.messages.get(id);
@@ -131,92 +140,72 @@ export class Store extends EventTarget {
       points[channel] += codePoints(fresh);
       this.#tell("text", id);
     },
-    ai: ({ id, message, reasoning = "", finish_reason, usage, timings, model, params }) => {
-      this.#end(id, { message, reasoning, finish_reason, usage, timings, model, params });
+    ai: ({ id, parent_id, message, reasoning, finish_reason, usage, timings, model, params, cmd_id, at }) => {
+      const whole = { message, reasoning, finish_reason, usage, timings, model, params };
+      if (this.messages.has(id)) this.#end(id, whole);
+      else this.#show({ id, parent_id, role: "ai", cmd_id, at, ...whole });
     },
-    error: ({ id, code, message, retry_after }) => {
-      this.#end(id, { error: { code, message, ...(retry_after !== undefined && { retry_after }) } });
-    },
+    error: ({ id, code, message, retry_after }) => this.#end(id, { error: { code, message, retry_after } }),
     selected: ({ id }) => {
-      this.#select(this.messages.get(id));
-      this.#tell("reset");
+      this.tree.choose(id);
+      this.#tell("selected", id);
     },
     removed: ({ id }) => {
-      if (this.#unqueue((prompt) => prompt.id === id)) return;
-      if (this.messages.has(id)) this.#removeBranch(id);
+      if (this.#unqueue(id) || !this.messages.has(id)) return;
+      for (const gone of this.tree.branch(id)) this.#points.delete(gone);
+      this.tree.remove(id);
       this.#tell("removed", id);
     },
-    edited: ({ id, message }) => {
-      const prompt = this.queue.find((queued) => queued.id === id);
-      if (prompt) {
-        this.queue = this.queue.map((queued) => (queued === prompt ? { ...prompt, message } : queued));
-        this.#tell("queue");
-      } else if (this.messages.has(id)) {
-        this.messages.get(id).message = message;
-        this.#tell("changed", id);
-      }
-    },
     notice: ({ seq, message }) => {
-      const after = this.path().findLast(({ role }) => role !== "notice");
-      this.#add({ id: `notice-${seq}`, parent_id: after?.id ?? null, role: "notice", message, selected: true });
+      const id = `notice-${seq}`; // it hangs on the message it followed; it is no turn, so it is never chosen
+      this.tree.put({ id, parent_id: this.tree.leaf(), role: "notice", message });
+      this.#tell("message", id);
     },
   };
 
-  #begin(answer) {
-    const before = this.messages.get(answer.id) ?? { role: "ai", message: "", reasoning: "" };
-    const message = { ...before, ...answer, role: "ai", selected: true, running: true };
-    this.messages.set(answer.id, message);
-    this.#points.set(answer.id, { content: 0, reasoning: 0 });
-    this.#select(message);
+  #show(message) {
+    this.tree.put(message);
+    this.tree.choose(message.id);
+    this.#tell("message", message.id);
   }
 
   #end(id, outcome) {
-    const before = this.messages.get(id) ?? { id, parent_id: null, role: "ai", message: "", selected: true };
-    const known = Object.entries(outcome).filter(([, value]) => value !== undefined);
-    this.messages.set(id, { ...before, ...Object.fromEntries(known), running: false });
+    const { running, ...before } = this.messages.get(id);
+    this.tree.put({ ...before, ...outcome });
     this.#points.delete(id);
     this.#tell("ended", id);
   }
 
-  #add(message) {
-    this.messages.set(message.id, message);
-    if (message.role !== "notice") this.#select(message);
-    this.#tell("message", message.id);
+  #count({ id, message, reasoning = "" }) {
+    this.#points.set(id, { content: codePoints(message), reasoning: codePoints(reasoning) });
   }
 
-  /** Look at this message, and so at everything above it. */
-  #select(message) {
-    const chosen = new Map(); // by parent
-    for (let at = message; at; at = this.messages.get(at.parent_id)) chosen.set(at.parent_id, at.id);
-    for (const other of this.messages.values()) {
-      if (other.role === "notice" || !chosen.has(other.parent_id)) continue;
-      other.selected = other.id === chosen.get(other.parent_id);
-    }
+  /** The message that was said to be answered by `run`. */
+  #asked(run) {
+    return [...this.messages.values()].findLast((message) => message.run === run)?.id ?? null;
   }
 
-  #unqueue(matches) {
-    const left = this.queue.filter((prompt) => !matches(prompt));
-    if (left.length === this.queue.length) return false;
-    this.queue = left;
+  #enqueue(queue) {
+    this.queue = queue;
     this.#tell("queue");
-    return true;
   }
 
-  #removeBranch(id) {
-    const { parent_id, selected } = this.messages.get(id);
-    this.messages.delete(id);
-    this.#points.delete(id);
-    for (const child of [...this.messages.values()].filter((message) => message.parent_id === id)) {
-      this.#removeBranch(child.id);
-    }
-    const turns = [...this.messages.values()].filter(({ role }) => role !== "notice");
-    const left = turns.findLast((other) => other.parent_id === parent_id);
-    if (selected && left) left.selected = true;
+  #unqueue(id) {
+    const left = this.queue.filter((prompt) => prompt.id !== id);
+    const waited = left.length < this.queue.length;
+    if (waited) this.#enqueue(left);
+    return waited;
   }
 
   #tell(type, detail = null) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** Whether `known` is there and says the same as `message`; what is empty says nothing. */
+function says(known, message) {
+  const words = (value) => JSON.stringify(value || undefined);
+  return known && Object.keys({ ...known, ...message }).every((key) => words(known[key]) === words(message[key]));
 }
 
 /** How many code points `text` has: the unit of a delta's offset. A lone surrogate counts as one. */

@@ -42,7 +42,7 @@ export class MessageList {
     store.addEventListener("message", ({ detail }) => this.#show(store.messages.get(detail)));
     store.addEventListener("text", ({ detail }) => this.#write(store.messages.get(detail)));
     store.addEventListener("ended", ({ detail }) => this.#end(store.messages.get(detail)));
-    store.addEventListener("changed", ({ detail }) => this.#views.get(detail)?.update(store.messages.get(detail)));
+    store.addEventListener("selected", () => this.#synchronize());
     store.addEventListener("removed", () => this.#synchronize());
     store.addEventListener("queue", () => this.#showWaiting());
   }
