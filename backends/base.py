@@ -226,7 +226,10 @@ Event = Text | Reasoning | ToolCalls | Canvas | Progress | Done
 
 @dataclass(slots=True, frozen=True)
 class ModelInfo:
-    """One line of the model list. `name` is the backend's own; the hub puts `backend/` before it."""
+    """One line of the model list. `name` is the backend's own; the hub puts `backend/` before it.
+
+    One with the capability `continue` goes on with an answer that has begun: it honours `resume_text`.
+    """
 
     name: str
     kind: Kind = "autoregressive"
@@ -319,8 +322,8 @@ class Backend(ABC):
     """Where answers come from.
 
     The hub calls every method on its event loop, so none may block it. `notify` is set by the hub: call it, on the
-    loop, when something changed that nobody asked for. `continues`: it honours `resume_text`; `resumes`: it honours
-    `resume_token_ids` too, so that an answer survives the server.
+    loop, when something changed that nobody asked for. `continues`: models of its that have the capability `continue`
+    honour `resume_text`; `resumes`: they honour `resume_token_ids` too, so that an answer survives the server.
     """
 
     name: ClassVar[str]

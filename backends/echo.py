@@ -19,7 +19,7 @@ class EchoBackend(Backend):
         self.delay = delay
 
     async def list_models(self) -> Sequence[ModelInfo]:
-        return [ModelInfo("echo", context_length=32_768)]
+        return [ModelInfo("echo", context_length=32_768, capabilities=("completion", "continue"))]
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         if request.model != "echo":

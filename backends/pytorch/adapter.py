@@ -217,6 +217,7 @@ def _plain_info(path: Path) -> ModelInfo:
         size=size,
         quantization=quantization(path),
         temperature=advised_temperature(path),
+        capabilities=("completion", "continue"),
     )
 
 
