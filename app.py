@@ -30,6 +30,7 @@ from server.routes.health import health_router
 from server.routes.models import models_router
 from server.routes.openai_models import openai_models_router
 from server.routes.pages import page_routes
+from server.routes.stream import stream_router
 from server.routes.websocket import chat_socket
 from server.security import SecurityMiddleware
 
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(engine_router(hub))
     app.include_router(completions_router(hub))
     app.include_router(openai_models_router(hub))
+    app.include_router(stream_router(hub))
     app.router.routes += [chat_socket(hub, policy), *page_routes(ROOT / "static")]
     return app
 

@@ -1,4 +1,4 @@
-"""The open sockets: one reader and one writer task each, notices to all, an orderly close.
+"""The open sockets: one reader and one writer task each, notices to all, an orderly close. Event streams count, too.
 
 Knows nothing of commands or of what frames mean: they come from a subscriber, and what a client says goes to a handler.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -71,12 +72,21 @@ class Connection:
                 await self.websocket.send({"type": "websocket.send", "text": await self.subscriber.frame()})
 
 
+class Follower(Protocol):
+    """Whoever a subscriber's frames go to, and who can be sent away."""
+
+    subscriber: Subscriber
+
+    def close(self, code: int, reason: str = "") -> None: ...
+
+
 class ConnectionManager:
-    """All open sockets."""
+    """All open sockets, and the event streams beside them."""
 
     def __init__(self) -> None:
         self.active_connections: list[WebSocket] = []
         self._connections: dict[WebSocket, Connection] = {}
+        self._streams: dict[Follower, None] = {}
         self._notices: dict[str, str] = {}  # the latest of each kind
         self._empty = asyncio.Event()
         self._empty.set()
@@ -92,7 +102,20 @@ class ConnectionManager:
         if websocket in self.active_connections:
             self.active_connections.remove(websocket)
             self._connections.pop(websocket, None)
-        if not self.active_connections:
+        self._settle()
+
+    def join(self, stream: Follower) -> None:
+        """Count an event stream among what is open."""
+        self._streams[stream] = None
+        self._empty.clear()
+
+    def leave(self, stream: Follower) -> None:
+        """An event stream has ended."""
+        self._streams.pop(stream, None)
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self.active_connections and not self._streams:
             self._empty.set()
 
     def attach(self, websocket: WebSocket, subscriber: Subscriber) -> Connection:
@@ -105,12 +128,12 @@ class ConnectionManager:
         await self._connections[websocket].subscriber.reply(text)
 
     def broadcast(self, message: ModelsMessage | LoadingMessage | EngineMessage | SystemMessage) -> None:
-        """Show `message` to every socket. One that reads slowly gets the latest of each kind. Never waits."""
+        """Show `message` to everybody. One that reads slowly gets the latest of each kind. Never waits."""
         key = f"{message.type} {message.model}" if isinstance(message, LoadingMessage | EngineMessage) else message.type
         self._notices[key] = encode(message)
-        self._show(key, tuple(self._connections.values()))
+        self._show(key, (*self._connections.values(), *self._streams))
 
-    def _show(self, key: str, connections: tuple[Connection, ...]) -> None:
+    def _show(self, key: str, connections: tuple[Follower, ...]) -> None:
         """In portions: to wake a thousand writers at once would hold up every answer."""
         for connection in connections[:AT_ONCE]:
             connection.subscriber.transient(key, self._notices[key])
@@ -118,8 +141,8 @@ class ConnectionManager:
             asyncio.get_running_loop().call_soon(self._show, key, rest)
 
     async def close_all(self, code: int, reason: str = "") -> None:
-        """Close every socket with `code`, and wait until they are closed, or will not be."""
-        for connection in tuple(self._connections.values()):
+        """Close every socket with `code`, end every stream, and wait until they are closed, or will not be."""
+        for connection in (*self._connections.values(), *self._streams):
             connection.close(code, reason)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):

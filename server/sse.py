@@ -1,4 +1,4 @@
-"""Server-sent events, as the APIs of others use them: data alone, a comment while there is none.
+"""A stream of server-sent events to one client: blocks of bytes, a comment while there are none.
 
 Knows nothing of what is sent. FastAPI's own event streams send the head of the answer before their first event is
 asked for; here it waits for that event, so that what goes wrong until then still has a status of its own.
@@ -33,9 +33,17 @@ class EventStream:
         """Send an event. `line` holds no line end."""
         await self._write(b"data: " + line + b"\n\n")
 
+    async def events(self, block: bytes) -> None:
+        """Send events, encoded already."""
+        await self._write(block)
+
     async def finish(self) -> None:
         """Say in the way of OpenAI's API that this was all."""
         await self.data(b"[DONE]")
+        await self.end()
+
+    async def end(self) -> None:
+        """End the stream without a word."""
         await self._write(b"", more=False)
 
     @asynccontextmanager

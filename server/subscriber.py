@@ -53,15 +53,17 @@ class Subscriber:
 
         Raises TooSlow when the reader has fallen behind too far.
         """
-        self._sent = self._handed
-        while True:
-            if self.too_slow:
-                raise TooSlow
-            frame = self._next()
-            if frame is not None:
-                return frame
+        while (frame := self.next_frame()) is None:
             self._wake.clear()
             await self._wake.wait()
+        return frame
+
+    def next_frame(self) -> str | None:
+        """The same without waiting: None while there is no frame."""
+        self._sent = self._handed
+        if self.too_slow:
+            raise TooSlow
+        return self._next()
 
     async def reply(self, frame: str) -> None:
         """Say `frame` to this reader alone, and wait while too many such frames are unsent."""

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 
 from server.commands import CommandRefused
 from server.connections import Connection
+from server.hello import hello
 from server.hub import Hub
 from server.origins import OriginPolicy
 from server.protocol import (
@@ -22,7 +23,6 @@ from server.protocol import (
     CloseCode,
     ErrorCode,
     ErrorMessage,
-    Hello,
     Message,
     PingCommand,
     Pong,
@@ -31,7 +31,7 @@ from server.protocol import (
     parse_command,
 )
 from server.rate import TokenBucket
-from server.session import BadResume, Session
+from server.session import BadResume
 from server.subscriber import Subscriber
 
 BAD_FRAMES_IN_A_ROW = 20
@@ -100,24 +100,14 @@ def enter(hub: Hub, resume: Resume) -> tuple[Subscriber, list[Message]]:
     session = hub.open(resume.session)
     if resume.session is not None and session.id != resume.session:
         error = _error("unknown_session", "The server does not know that conversation any more. This is a new one.")
-        return (subscriber := session.subscribe()), [error, _hello(hub, session, subscriber)]
+        return (subscriber := session.subscribe()), [error, hello(hub, session, subscriber)]
     try:
         if resume.bad:
             raise BadResume
-        return (subscriber := session.subscribe(resume.after, resume.epoch)), [_hello(hub, session, subscriber)]
+        return (subscriber := session.subscribe(resume.after, resume.epoch)), [hello(hub, session, subscriber)]
     except BadResume:
         error = _error("bad_resume", "That is no place in this conversation to go on from. Here is all of it.")
-        return (subscriber := session.subscribe()), [_hello(hub, session, subscriber), error]
-
-
-def _hello(hub: Hub, session: Session, subscriber: Subscriber) -> Hello:
-    return Hello(
-        session=session.id,
-        epoch=session.epoch,
-        head=session.head,
-        recovered=subscriber.recovered,
-        model=hub.current,
-    )
+        return (subscriber := session.subscribe()), [hello(hub, session, subscriber), error]
 
 
 def _error(code: ErrorCode, text: str) -> ErrorMessage:

@@ -1,0 +1,134 @@
+"""`GET /api/stream/{session_id}`: a conversation as server-sent events, for pages with an `EventSource` and for `curl`.
+
+Knows HTTP and the hub. What is said is the session's matter; how it looks as events is `server.event_stream`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Annotated, Literal
+
+import structlog
+from fastapi import APIRouter, Header, HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from server.connections import ConnectionManager
+from server.disconnect import unless_disconnected
+from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, TextEvents
+from server.hello import hello
+from server.hub import Hub
+from server.protocol import encode
+from server.refusals import refusal
+from server.session import BadResume, Session
+from server.sse import EventStream
+from server.subscriber import Subscriber, TooSlow
+
+PREFIX = "/api/stream"
+PING_EVERY_S = 15.0  # sooner than proxies lose patience
+RETRY_MS = 1_000  # how soon an EventSource comes back
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+log = structlog.get_logger()
+
+
+def stream_router(hub: Hub, ping_every_s: float = PING_EVERY_S) -> APIRouter:
+    """`GET /api/stream/{session_id}`, over `hub`."""
+    router = APIRouter(prefix=PREFIX, tags=["stream"])
+
+    @router.get("/{session_id}", response_class=Response)
+    async def stream_session(
+        session_id: str,
+        format: Literal["text", "json"] = "text",
+        last_event_id: str = "",
+        newer_event_id: Annotated[str, Header(alias="last-event-id")] = "",
+    ) -> Response:
+        """Follow a conversation, from the event id on that an EventSource sends by itself, or that the address has."""
+        session = await opened(hub, session_id)
+        try:
+            place = Place.read(told) if (told := newer_event_id or last_event_id) else None
+            subscriber = session.subscribe(place.seq, place.epoch) if place is not None else session.subscribe()
+        except BadPlace as bad:
+            return refusal(PREFIX, 400, str(bad))
+        except BadResume:
+            return refusal(PREFIX, 400, "That event id is ahead of the conversation.")
+        if format == "json":
+            await subscriber.reply(encode(hello(hub, session, subscriber)))
+            return Following(subscriber, MessageEvents(session.epoch), hub.connections, ping_every_s)
+        return Following(subscriber, text_events(session, place), hub.connections, ping_every_s)
+
+    return router
+
+
+async def opened(hub: Hub, session_id: str) -> Session:
+    """The session of that id, or the one that goes by that name. Raises HTTPException."""
+    if not NAME.fullmatch(session_id):
+        raise HTTPException(404, "A conversation's name is 1 to 64 letters, digits, - and _")
+    session = hub.get(session_id)
+    if session is None:
+        raise HTTPException(404, "There is no such conversation")
+    return session
+
+
+def text_events(session: Session, place: Place | None) -> TextEvents:
+    """The encoder for a client of texts that is at `place` of `session`."""
+
+    def text_of(answer: str) -> str:
+        return str(session.state.nodes[answer].content) if answer in session.state.nodes else ""
+
+    return TextEvents(session.epoch, place, text_of)
+
+
+class Following(Response):
+    """An answer that lasts until its client leaves, reads too slowly, or the server goes down."""
+
+    def __init__(
+        self, subscriber: Subscriber, encoder: EventEncoder, connections: ConnectionManager, ping_every_s: float
+    ) -> None:
+        self.background = None
+        self.subscriber = subscriber
+        self._encoder = encoder
+        self._connections = connections
+        self._ping_every_s = ping_every_s
+        self._closed = False
+        self._patience: asyncio.Timeout | None = None
+        subscriber.on_too_slow = self.close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        self._connections.join(self)
+        try:
+            await unless_disconnected(receive, self._write(EventStream(send)))
+        except asyncio.CancelledError:
+            log.info("a stream was cut off, since the server is stopping")
+        finally:
+            self._leave()
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """End the stream without a word of why: its client comes back by itself, to where it was. Never waits."""
+        del code, reason
+        self._closed = True
+        if self._patience is not None:
+            self._patience.reschedule(0)  # the writer may be stuck in a send that the client's silence holds up
+
+    async def _write(self, stream: EventStream) -> None:
+        with suppress(TimeoutError, TooSlow):
+            async with asyncio.timeout(0 if self._closed else None) as self._patience:
+                await self._tell(stream)
+        self._patience = None
+        self._leave()
+        with suppress(TimeoutError):  # a client that takes nothing at all is the connection's matter
+            await stream.end()
+
+    def _leave(self) -> None:
+        self.subscriber.close()
+        self._connections.leave(self)
+
+    async def _tell(self, stream: EventStream) -> None:
+        await stream.events(f"retry: {RETRY_MS}\n\n".encode())
+        async with stream.kept_alive(self._ping_every_s):
+            while True:
+                if events := self._encoder.encode(await self.subscriber.frame()):
+                    await stream.events(events)
