@@ -36,11 +36,15 @@ _SETS = {"avx512": "AVX-512 VNNI", "avx2": "AVX2", "portable": "portable"}
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Computation:
-    """A model in a form that computes, and the cache it computes on. `title` says in words which form that is."""
+    """A model in a form that computes, and the cache it computes on. `title` says in words which form that is.
+
+    `native` is the form of the compiled kernels.
+    """
 
     model: Model
     cache: KVCache
     title: str
+    native: bool = False
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -97,7 +101,7 @@ def compute_natively(plan: Plan, config: EngineConfig, library: Path, progress: 
     threads = count_threads(config)
     model = NativeLlama(plan.dimensions, plan.weights(progress), kernels, threads=threads, kv_type=_kv_type(config))
     title = f"native kernels, {_SETS[kernels.kernels]}, {_count(threads)}"
-    return Computation(model, model.make_cache(plan.blocks), title)
+    return Computation(model, model.make_cache(plan.blocks), title, native=True)
 
 
 def compute_eagerly(plan: Plan, config: EngineConfig, device: torch.device, progress: Progress | None) -> Computation:

@@ -181,7 +181,7 @@ class LLMEngine:
         )
 
     def _compute_with(self, computation: Computation) -> None:
-        self._title = computation.title
+        self._title, self.native = computation.title, computation.native
         self._runner = ModelRunner(computation)
         self._sample = computation.model.make_sampler()
 

@@ -1,5 +1,8 @@
 """One thread that owns one engine for its whole life: it loads the model, steps it, and builds it anew if it breaks.
 
+An engine that breaks again and again stays down. Before that, it is tried once without the compiled kernels, if it
+computed with them when it broke.
+
 Where the compiled kernels are not there yet, they are built beside the first answers, and the engine switches to them.
 
 Others speak to it through `submit`, `abort` and `stop`, which never wait; it speaks through `report`, which it
@@ -69,6 +72,7 @@ class EngineWorker:
         self._queued: dict[str, int] = {}
         self._measure_at = 0.0
         self._crashes: deque[float] = deque(maxlen=CRASHES)
+        self._adding: str | None = None  # the request that the engine is being given
         self._awaits_kernels = False
         self._thread = threading.Thread(target=self._run, name=f"engine {path.name}", daemon=True)
 
@@ -108,7 +112,7 @@ class EngineWorker:
         except EngineError as error:
             log.warning("Model not available: %s", error)
             last = Failed(error)
-        except Exception:
+        except BaseException:  # nobody else would say that the thread is gone
             log.exception("The engine could not be built.")
             last = Failed(ModelLoadError(f"{self._path.name} cannot be loaded. The log says why."))
         self._report(last)
@@ -126,7 +130,7 @@ class EngineWorker:
                     started = time.monotonic()
                     self._report(Stepped(started, engine.step(), self._changed_places(engine)))
                 self._measure(engine)
-        except Exception as error:
+        except BaseException as error:  # also what libraries do not derive from Exception
             log.exception("The engine broke while answering.")
             self._after_crash(engine, error)
             return False
@@ -196,6 +200,7 @@ class EngineWorker:
                 self._switch(engine, command)
 
     def _add(self, engine: LLMEngine, request: Request) -> None:
+        self._adding = request.request_id
         try:
             engine.add_request(
                 request.request_id,
@@ -208,6 +213,7 @@ class EngineWorker:
             )
         except (EngineError, ValueError) as error:
             self._report(Rejected(request.request_id, error))
+        self._adding = None
 
     def _changed_places(self, engine: LLMEngine) -> dict[str, int]:
         before, self._queued = self._queued, engine.queue_places()
@@ -219,10 +225,16 @@ class EngineWorker:
             self._measure_at = now + MEASURE_EVERY
             self._report(Measured(engine.stats()))
 
-    def _after_crash(self, engine: LLMEngine, error: Exception) -> None:
-        self._report(Crashed(engine.request_ids()))
-        self._queued = {}
+    def _after_crash(self, engine: LLMEngine, error: BaseException) -> None:
+        """Tell those who wait. Raises ModelLoadError when it is enough."""
+        lost = {*engine.request_ids(), *([self._adding] if self._adding else ())}
+        self._adding, self._queued = None, {}
+        self._report(Crashed(sorted(lost)))
         now = time.monotonic()
         self._crashes.append(now)
-        if len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_WINDOW:
+        recent = sum(now - crash < CRASH_WINDOW for crash in self._crashes)
+        if recent == CRASHES:
             raise ModelLoadError(f"The engine broke {CRASHES} times within a minute and stays down.") from error
+        if recent == CRASHES - 1 and engine.native:
+            log.warning("The engine broke %d times within a minute: going on without the compiled kernels", recent)
+            self._config = replace(self._config, dtype_path="eager")

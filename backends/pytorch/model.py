@@ -6,6 +6,7 @@ The engine's thread reports; every report comes to the loop in one hop and is ha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -42,8 +43,11 @@ from engine.reports import (
 )
 from engine.worker import EngineWorker
 
+log = logging.getLogger(__name__)
+
 RETRY_AFTER = 2.0  # seconds
 BROKEN = "Error connecting to engine: it broke while answering and is starting again. Send the message again."
+BROKE_OFF = "The answer broke off. Send the message again."
 CLOSED = "The server is shutting down. Send the message again when it is back."
 
 
@@ -111,6 +115,8 @@ class ServedModel:
                 async for done, total in loading:
                     yield Progress("loading", done, total, message=f"Loading {self.info.name}")
             self._worker.submit(await self._prompts.prepare(request, self._engine()))
+            if self.ended:  # meanwhile
+                raise BackendFailed(CLOSED)
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     yield event
@@ -157,13 +163,17 @@ class ServedModel:
                 for request_id in request_ids:
                     if request_id in self._answers:
                         self._answers[request_id].fail(BackendFailed(BROKEN))
-                self._become(replace(self.info, state="loading", progress=0.0))
+                if self.info.state == "draining":
+                    self._worker.stop()
+                else:
+                    self._become(replace(self.info, state="loading", progress=0.0))
             case Failed(error):
                 self.ended, self.stats = True, None
                 self._fail_all(ModelInvalid(str(error)))
                 self._become(replace(self.info, state="failed", progress=None, reason=str(error)))
             case Ended():
                 self.ended = True
+                self._fail_all(BackendFailed(CLOSED))
                 self._become(self.info)
 
     def _deal_out(self, step: Stepped) -> None:
@@ -171,8 +181,13 @@ class ServedModel:
             if request_id in self._answers:
                 self._answers[request_id].wait_in_line(place)
         for output in step.outputs:
-            if output.request_id in self._answers:
-                self._answers[output.request_id].take(output, step.started)
+            if (answer := self._answers.get(output.request_id)) is None:
+                continue
+            try:
+                answer.take(output, step.started)
+            except Exception:  # or it would wait for ever, and the others of this step with it
+                log.exception("What the engine gave could not be taken.")
+                answer.fail(BackendFailed(BROKE_OFF))
 
     def _become(self, info: ModelInfo) -> None:
         self.info = info

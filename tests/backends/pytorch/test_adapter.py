@@ -19,8 +19,6 @@ from backends.base import (
     BackendFailed,
     ContextOverflow,
     Done,
-    Loading,
-    ModelInvalid,
     Overloaded,
     Params,
     Progress,
@@ -356,40 +354,6 @@ def test_a_prompt_too_long_is_refused_with_numbers(folder: Path) -> None:
             assert "1,024" in error.message
 
     within(test)
-
-
-def test_an_engine_that_breaks_is_built_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        async with started(folder) as backend:
-            before = await answer(backend, request())
-            with monkeypatch.context() as broken:
-                broken.setattr(LLMEngine, "step", _break)
-                errors = await asyncio.gather(*(error_of(backend, request(str(n))) for n in range(3)))
-            assert {type(error) for error in errors} == {BackendFailed}
-            assert "Error connecting to engine" in errors[0].message
-            assert await answer(backend, request()) == before
-
-    within(test)
-
-
-def test_an_engine_that_keeps_breaking_stays_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        async with started(folder) as backend:
-            with monkeypatch.context() as broken:
-                broken.setattr(LLMEngine, "step", _break)
-                errors = [await error_of(backend, request(str(n))) for n in range(3)]
-                assert {type(error) for error in errors} == {BackendFailed}
-                await until(lambda: backend._active is not None and backend._active.info.state == "failed")
-            assert isinstance(await error_of(backend, request("late")), ModelInvalid)
-            assert "stays down" in str((await backend.health()).reason)
-            assert [step async for step in backend.load("tiny")][-1] == Loading("tiny", "ready")
-            assert await answer(backend, request("again"))
-
-    within(test)
-
-
-def _break(self: LLMEngine) -> None:
-    raise RuntimeError("the tensors do not match")
 
 
 def test_closing_ends_what_runs_and_leaves_no_thread(folder: Path) -> None:
