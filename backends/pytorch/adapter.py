@@ -23,6 +23,7 @@ from backends.base import (
     ModelInfo,
     ModelNotFound,
     ModelsChanged,
+    ModelState,
     Overloaded,
     Stats,
     StatsChanged,
@@ -174,7 +175,7 @@ class PyTorchBackend(Backend):
         if model is self._active:
             self.notify(StatsChanged())
 
-    def _changed(self, model: ServedModel) -> None:
+    def _changed(self, model: ServedModel, before: ModelState) -> None:
         """A model's state or progress is another: the one place where the active model changes."""
         if model is self._next and model.info.state == "ready":
             if self._active is not None:
@@ -187,7 +188,7 @@ class PyTorchBackend(Backend):
             self._draining.remove(model)
         if model.info.state == "loading":
             self.notify(Loading(model.info.name, f"Loading {model.info.name}", model.done, model.total))
-        else:
+        if (before, model.info.state) != ("loading", "loading"):
             self.notify(ModelsChanged())
 
 

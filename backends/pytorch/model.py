@@ -20,6 +20,7 @@ from backends.base import (
     GenerationRequest,
     ModelInfo,
     ModelInvalid,
+    ModelState,
     Overloaded,
     Progress,
     Stats,
@@ -59,12 +60,12 @@ class ServedModel:
         path: Path,
         info: ModelInfo,
         config: EngineConfig,
-        changed: Callable[[ServedModel], None],
+        changed: Callable[[ServedModel, ModelState], None],
         measured: Callable[[ServedModel], None],
     ) -> None:
         """Begin to load. `changed` is called on the loop whenever `info` is another, and when `ended` becomes true.
 
-        `measured` is called whenever `stats` are others.
+        It is given the state before. `measured` is called whenever `stats` are others.
         """
         self.info = replace(info, state="loading", progress=0.0)
         self.done = self.total = 0  # bytes loaded
@@ -190,10 +191,10 @@ class ServedModel:
                 answer.fail(BackendFailed(BROKE_OFF))
 
     def _become(self, info: ModelInfo) -> None:
-        self.info = info
+        before, self.info = self.info.state, info
         self._news.set()
         self._news = asyncio.Event()
-        self._changed(self)
+        self._changed(self, before)
 
     def _fail_all(self, error: BackendError) -> None:
         for answer in self._answers.values():

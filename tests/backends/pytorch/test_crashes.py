@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,13 @@ from backends.base import (
     ModelInvalid,
     Params,
 )
+from backends.pytorch.adapter import PyTorchBackend
 from backends.pytorch.answer import Answer
 from engine.llm_engine import LLMEngine
 from engine.output import StepOutput
+from server.hub import Hub
 from tests.backends.pytorch.serving import (
+    SECONDS,
     answer,
     error_of,
     request,
@@ -33,7 +38,7 @@ def test_an_engine_that_breaks_is_built_anew(folder: Path, monkeypatch: pytest.M
             before = await answer(backend, request())
             with monkeypatch.context() as broken:
                 broken.setattr(LLMEngine, "step", _break)
-                errors = await asyncio.gather(*(error_of(backend, request(str(n))) for n in range(3)))
+                errors = await asyncio.gather(*(error_of(backend, request(str(n))) for n in range(2)))
             assert {type(error) for error in errors} == {BackendFailed}
             assert "Error connecting to engine" in errors[0].message
             assert await answer(backend, request()) == before
@@ -115,3 +120,49 @@ def test_a_model_that_breaks_while_it_drains_is_not_built_anew(folder: Path, mon
             assert await answer(backend, request("next", model="other"))
 
     within(test)
+
+
+def test_the_hub_cannot_answer_until_the_engine_is_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "Other-F16.gguf").unlink()  # or that one could be loaded instead
+
+    async def test() -> None:
+        backend = PyTorchBackend(folder / "Tiny.Q4_1.gguf", folder, threads=1)
+        hub = Hub([backend])
+        await hub.start()
+        try:
+            await answer(backend, request())
+            await healthy(hub, True)
+            may_load = hold_loading(monkeypatch)
+            with monkeypatch.context() as broken:
+                broken.setattr(LLMEngine, "step", _break)
+                await error_of(backend, request())
+            await healthy(hub, False)
+            may_load.set()
+            await healthy(hub, True)
+            monkeypatch.setattr(LLMEngine, "step", _break)
+            for number in range(2):
+                await error_of(backend, request(str(number)))
+            await healthy(hub, False)
+            await until(lambda: [info.state for info in hub.models().models] == ["failed"])
+            assert "stays down" in str((await hub.health()).reason)
+        finally:
+            await hub.close()
+
+    within(test)
+
+
+async def healthy(hub: Hub, wanted: bool) -> None:
+    while (await hub.health()).ok is not wanted:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+def hold_loading(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """From now on, engines are built when the event is set."""
+    may_load, build = threading.Event(), LLMEngine.from_gguf
+
+    def wait_and_build(path: Path, **options: Any) -> LLMEngine:
+        assert may_load.wait(SECONDS)
+        return build(path, **options)
+
+    monkeypatch.setattr(LLMEngine, "from_gguf", wait_and_build)
+    return may_load
