@@ -3,16 +3,17 @@
  *
  * The state is the store's; what is drawn is the views'. This file holds what passes between them.
  */
+import { Conversations } from "./conversations.js";
 import { schedule } from "./frames.js";
+import { HistoryApi } from "./history_api.js";
 import { Models } from "./models.js";
+import { Navigation } from "./navigation.js";
 import { Settings } from "./settings.js";
 import { ConversationSocket } from "./socket.js";
 import { Store } from "./store.js";
 import { announce } from "./view/announcer.js";
-import { attachThemeSwitch } from "./view/appearance.js";
 import { Composer } from "./view/composer.js";
 import { showConnection } from "./view/connection.js";
-import { copy } from "./view/copy.js";
 import { attachDrawer } from "./view/drawer.js";
 import { byId } from "./view/elements.js";
 import { attachStarters, showEmptyState } from "./view/empty_state.js";
@@ -22,10 +23,11 @@ import { LoadingMessages } from "./view/loading.js";
 import { MessageList } from "./view/messages.js";
 import { ModelMenu } from "./view/model_menu.js";
 import { displayName } from "./view/model_names.js";
-import { attachPanel } from "./view/popover.js";
+import { attachMore } from "./view/more.js";
 import { explain, NOT_CONNECTED } from "./view/problems.js";
 import { SettingsPanel } from "./view/settings_panel.js";
 import { attachShortcuts } from "./view/shortcuts.js";
+import { Sidebar } from "./view/sidebar.js";
 import { showTitle } from "./view/title.js";
 
 export const messageInput = byId("message-input");
@@ -51,16 +53,13 @@ const composer = new Composer(
   { form: byId("chat-form"), input: messageInput, send: sendButton, stop: byId("stop-button") },
   { onSend: sendMessage, onStop: stop },
 );
-const closeDrawer = attachDrawer();
-
-const RESTARTED = "The server was restarted. This conversation goes on.";
-const FORGOTTEN = "The server no longer has that conversation. This is a new one.";
-const FORGOTTEN_HERE =
-  "The server was restarted and no longer has this conversation. You can still read it; what you write now begins a new one.";
+const navigation = new Navigation({ store, socket, list, loading });
+const drawer = attachDrawer();
+const conversations = new Conversations(new HistoryApi(base));
+const sidebar = new Sidebar(conversations, navigation, drawer);
 
 let progress = null; // of the running answer
 let lastSpeed; // tokens per second of the last answer
-let wasConnected = false;
 
 /** Open the connection, or open it anew. */
 export function connect() {
@@ -91,7 +90,8 @@ export function sendMessage() {
 
 /** What each frame does that is no event of the log. */
 const TRANSIENTS = {
-  system: (frame) => (frame.session ? greet(frame) : addMessage(frame.message, "system")),
+  system: (frame) => (frame.session ? greet(frame) : tell(frame)),
+  session: (frame) => conversations.take(frame),
   error: refuse,
   progress: (frame) => {
     if (!store.messages.get(frame.id)?.running) return; // a prompt that waits for the running answer is shown as queued
@@ -108,7 +108,7 @@ export function handleMessage(data) {
   const isLogged = data.type === "snapshot" || (data.seq > 0 && data.type !== "ack");
   if (!isLogged) TRANSIENTS[data.type]?.(data);
   else if (store.apply(data) === "gap") connect(); // something went missing: come back and ask for it
-  keepAddress();
+  if (isLogged) navigation.arrived();
   refresh();
 }
 
@@ -129,26 +129,18 @@ export function scrollToBottom() {
   follower.scrollToBottom();
 }
 
-/** The server's first word on a connection: which conversation this is. */
-function greet({ session, epoch, model, message }) {
-  const asked = store.session;
-  if (asked && asked !== session) loseConversation();
-  else if (asked && store.seq > 0 && epoch !== store.epoch) addMessage(RESTARTED, "system");
-  store.greet(session, epoch);
-  if (model) models.select(model);
-  if (!wasConnected) list.greet(`${message.replace(/\.*$/, ".")} Model: ${displayName(model || "none")}`);
-  wasConnected = true;
+/** The server's first word on a connection. */
+function greet(hello) {
+  navigation.greet(hello);
+  if (hello.model) models.select(hello.model);
   loadAvailableModels();
+  conversations.refresh();
 }
 
-/** The server does not know the conversation any more; what the page has of it stays to be read. */
-function loseConversation() {
-  const words = list.isEmpty ? FORGOTTEN : FORGOTTEN_HERE;
-  list.keepAsIs(words);
-  store.clear();
-  announce(words);
-  socket.drop((frame) => frame.type !== "user");
-  history.replaceState(null, "", location.pathname + location.search);
+/** The server says something to everybody. */
+function tell(frame) {
+  addMessage(frame.message, "system");
+  conversations.heed(frame);
 }
 
 /** The server refused something; a message that it refused goes back into the text box. */
@@ -187,28 +179,14 @@ async function chooseModel(name) {
 }
 
 function newChat() {
-  closeDrawer();
-  if (!list.isEmpty) {
-    history.pushState(null, "", location.pathname + location.search);
-    openConversation(null);
-  }
+  drawer.close();
+  navigation.begin();
   messageInput.focus();
 }
 
-/** @param {string | null} session none: a new one */
-function openConversation(session) {
-  socket.drop(() => true);
-  list.clear();
-  loading.clear();
-  store.clear();
-  store.session = session;
-  wasConnected = false;
-  connect();
-  refresh();
-}
-
-function sessionInAddress() {
-  return location.hash.slice(1) || null;
+/** Have the next key written, unless that would bring up a keyboard on the screen. */
+function focusInput() {
+  if (matchMedia("(pointer: fine)").matches) messageInput.focus();
 }
 
 /** Bring everything that is no message up to date, once before the next frame. */
@@ -225,14 +203,10 @@ function showSurroundings() {
   composer.running = running > 0;
   const { selected: model, figures } = models;
   showEngine({ connected, model, figures, running, waiting: store.queue.length, progress, speed: lastSpeed });
-  showEmptyState(list.isEmpty, model);
-  showTitle([...store.messages.values()].find(({ role }) => role === "user")?.message, running > 0);
+  showEmptyState(list.isEmpty && !navigation.isOpening, model);
+  showTitle(conversations.get(store.session)?.title, [...store.messages.values()].find(({ role }) => role === "user")?.message);
+  sidebar.current = store.session;
   return true;
-}
-
-/** Something was said here: from now on a reload comes back to it. */
-function keepAddress() {
-  if (store.seq > 0 && sessionInAddress() !== store.session) history.replaceState(null, "", `#${store.session}`);
 }
 
 store.addEventListener("reset", () => {
@@ -254,7 +228,8 @@ models.addEventListener("change", () => {
 });
 socket.addEventListener("state", () => {
   ws = socket.ws;
-  showConnection(socket.state, wasConnected);
+  if (navigation.wasDeleted(socket.closeCode)) return;
+  showConnection(socket.state, navigation.isGreeted);
   refresh();
 });
 socket.addEventListener("frame", ({ detail }) => handleMessage(detail));
@@ -262,24 +237,26 @@ socket.addEventListener("frame", ({ detail }) => handleMessage(detail));
 addEventListener("online", () => socket.wake());
 addEventListener("pageshow", ({ persisted }) => persisted && socket.wake());
 document.addEventListener("visibilitychange", () => document.hidden || socket.wake());
-addEventListener("popstate", () => sessionInAddress() !== store.session && openConversation(sessionInAddress()));
+navigation.addEventListener("change", () => {
+  focusInput();
+  refresh();
+});
 byId("retry-now").addEventListener("click", connect);
 byId("new-chat").addEventListener("click", newChat);
-byId("copy-link").addEventListener("click", async () => {
-  byId("more-panel").hidePopover();
-  await copy(location.href);
-  announce("The link to this chat is copied.");
+attachMore();
+attachShortcuts({
+  newChat,
+  search: () => sidebar.startSearch(),
+  stop,
+  undo: () => sidebar.undo(),
+  write: () => messageInput.focus(),
 });
-attachPanel(byId("more-button"), byId("more-panel"), { alignEnd: true });
-attachThemeSwitch();
-attachShortcuts({ newChat, stop, write: () => messageInput.focus() });
 attachStarters((prompt) => {
   composer.text = prompt;
   sendMessage();
   messageInput.focus();
 });
 
-store.session = sessionInAddress();
 loadAvailableModels();
-connect();
-if (matchMedia("(pointer: fine)").matches) messageInput.focus();
+navigation.start();
+focusInput();

@@ -47,6 +47,7 @@ export class ConversationSocket extends EventTarget {
   /** @type {WebSocket | null} */ ws = null;
   /** @type {"connecting" | "connected" | "disconnected" | "stopped"} stopped: it will not come back by itself */
   state = "disconnected";
+  /** @type {number | null} why the last connection was closed; none: there is one, or one is being made */ closeCode = null;
   /** @type {Map<string, {frame: object, tries: number}>} commands by `cmd_id`, oldest first */
   #outbox = new Map();
   #attempt = 0;
@@ -66,6 +67,7 @@ export class ConversationSocket extends EventTarget {
   /** Open the connection, or open it anew. What was unacknowledged is said again once the server greets. */
   connect() {
     this.#abandon();
+    this.closeCode = null;
     this.#become("connecting");
     const ws = new WebSocket(this.#address());
     this.ws = ws;
@@ -168,6 +170,7 @@ export class ConversationSocket extends EventTarget {
       const told = "That message is too long for this server. Shorten it.";
       for (const cmd_id of this.#outbox.keys()) this.#refuse(cmd_id, "message_too_long", told);
     }
+    this.closeCode = code;
     const delay = retryDelay(code, reason, this.#attempt, Math.random());
     this.#attempt += 1;
     if (delay !== null) this.#retryTimer = setTimeout(() => this.connect(), delay);

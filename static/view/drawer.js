@@ -2,10 +2,11 @@
  * The sidebar on a narrow screen: a drawer over the page, closed by Escape, the scrim or its button.
  */
 import { byId } from "./elements.js";
+import { isSomethingOpen } from "./popover.js";
 
 const narrow = matchMedia("(max-width: 719.98px)");
 
-/** Returns the function that closes the drawer. */
+/** Returns the functions that open and close the drawer; neither does anything on a wide screen. */
 export function attachDrawer() {
   const sidebar = byId("sidebar");
   const opener = byId("open-sidebar");
@@ -21,18 +22,20 @@ export function attachDrawer() {
     set(false);
     if (wasOpen) opener.focus();
   };
-  opener.addEventListener("click", () => {
+  const open = () => {
+    if (!narrow.matches) return;
     set(true);
     byId("close-sidebar").focus();
-  });
+  };
+  opener.addEventListener("click", open);
   byId("close-sidebar").addEventListener("click", close);
   byId("scrim").addEventListener("click", close);
   sidebar.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !sidebar.classList.contains("open")) return;
+    if (event.key !== "Escape" || !sidebar.classList.contains("open") || isSomethingOpen()) return;
     event.stopPropagation();
     close();
   });
   narrow.addEventListener("change", () => set(false));
   set(false);
-  return close;
+  return { open, close };
 }

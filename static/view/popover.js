@@ -10,13 +10,7 @@ const GAP_PX = 8;
  */
 export function attachPanel(button, panel, { above = false, alignEnd = false, opened } = {}) {
   button.popoverTargetElement = panel;
-  const place = () => {
-    const anchor = button.getBoundingClientRect();
-    const { offsetWidth: width, offsetHeight: height } = panel;
-    const left = alignEnd ? anchor.right - width : anchor.left;
-    panel.style.left = `${Math.max(GAP_PX, Math.min(left, innerWidth - width - GAP_PX))}px`;
-    panel.style.top = `${above ? Math.max(GAP_PX, anchor.top - height - GAP_PX) : anchor.bottom + GAP_PX}px`;
-  };
+  const place = () => placePanel(panel, button.getBoundingClientRect(), { above, alignEnd });
   panel.addEventListener("toggle", ({ newState }) => {
     const open = newState === "open";
     button.setAttribute("aria-expanded", String(open));
@@ -25,6 +19,19 @@ export function attachPanel(button, panel, { above = false, alignEnd = false, op
     place();
     opened?.();
   });
+}
+
+/**
+ * Place an open panel below or above `anchor`, within the window: above, too, where there is no room below.
+ * @param {HTMLElement} panel
+ * @param {DOMRect} anchor
+ */
+export function placePanel(panel, anchor, { above = false, alignEnd = false } = {}) {
+  const { offsetWidth: width, offsetHeight: height } = panel;
+  const left = alignEnd ? anchor.right - width : anchor.left;
+  const isAbove = above || anchor.bottom + GAP_PX + height > innerHeight;
+  panel.style.left = `${Math.max(GAP_PX, Math.min(left, innerWidth - width - GAP_PX))}px`;
+  panel.style.top = `${isAbove ? Math.max(GAP_PX, anchor.top - height - GAP_PX) : anchor.bottom + GAP_PX}px`;
 }
 
 /** Whether Escape belongs to something that lies over the page. */

@@ -4,13 +4,13 @@
 import { byId } from "./elements.js";
 import { isSomethingOpen } from "./popover.js";
 
-/** @param {{newChat: () => void, stop: () => boolean, write: () => void}} actions `stop`: whether something ran */
-export function attachShortcuts({ newChat, stop, write }) {
+/**
+ * @param {Record<"newChat" | "search" | "stop" | "undo" | "write", () => unknown>} actions one that gives `false` had
+ *   nothing to do, and leaves the key to the browser
+ */
+export function attachShortcuts({ newChat, search, stop, undo, write }) {
   const dialog = byId("keys-dialog");
-  const showKeys = () => {
-    byId("more-panel").hidePopover();
-    dialog.showModal();
-  };
+  const showKeys = () => dialog.showModal();
   byId("show-keys").addEventListener("click", showKeys);
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 
@@ -25,7 +25,10 @@ export function attachShortcuts({ newChat, stop, write }) {
     const control = event.ctrlKey || event.metaKey;
     if (event.key === "Escape") return stop;
     if (control && event.shiftKey && event.code === "KeyO") return newChat;
-    if (control || event.altKey || isTyping(event.target)) return null;
+    if (control && !event.shiftKey && event.code === "KeyK") return search;
+    if (isTyping(event.target)) return null;
+    if (control && !event.shiftKey && event.code === "KeyZ") return undo;
+    if (control || event.altKey) return null;
     return { "?": showKeys, "/": write }[event.key] ?? null;
   }
 }

@@ -1,17 +1,11 @@
 /**
- * What this chat is called, in the sidebar and in the browser's tab: its first message.
+ * What this chat is called in the browser's tab.
  */
-import { byId } from "./elements.js";
-
 const LONGEST = 60; // characters
 
-/** @param {string | undefined} firstMessage @param {boolean} running whether an answer is being written */
-export function showTitle(firstMessage, running) {
-  const line = firstMessage?.trim().split("\n", 1)[0] ?? "";
-  const title = line.length > LONGEST ? `${line.slice(0, LONGEST - 1)}…` : line;
-  byId("chats").hidden = title === "";
-  byId("chat-title").textContent = title;
-  byId("chat-title").title = title;
-  byId("chat-running").hidden = !running;
-  document.title = title ? `${title} · Switchboard` : "Switchboard";
+/** @param {string | undefined} title as the list has it @param {string | undefined} firstMessage until the list has it */
+export function showTitle(title, firstMessage) {
+  const line = title ?? firstMessage?.trim().split("\n", 1)[0] ?? "";
+  const short = line.length > LONGEST ? `${line.slice(0, LONGEST - 1)}…` : line;
+  document.title = short ? `${short} · Switchboard` : "Switchboard";
 }

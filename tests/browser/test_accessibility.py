@@ -75,7 +75,7 @@ def test_the_whole_page_can_be_used_with_the_keyboard_alone(chat: ChatPage) -> N
     chat.ask("Look: [a link](https://example.org)\n\n```python\nx = 1\n```")
     chat.page.evaluate("() => document.activeElement.blur()")
     seen: list[str] = []
-    for _ in range(16):
+    for _ in range(20):
         chat.page.keyboard.press("Tab")
         seen.append(
             chat.page.evaluate(
@@ -83,13 +83,14 @@ def test_the_whole_page_can_be_used_with_the_keyboard_alone(chat: ChatPage) -> N
                     const { activeElement: node } = document;
                     if (node === document.body) return "the browser's own controls";
                     const { outlineStyle } = getComputedStyle(node);
-                    const ring = outlineStyle !== "none" || node.closest(".composer:focus-within, label");
+                    const boxed = node.closest(".composer:focus-within, .search:focus-within, label");
+                    const ring = outlineStyle !== "none" || boxed;
                     return (node.ariaLabel || node.textContent.trim() || node.id) + (ring ? "" : " (no ring)");
                 }"""
             )
         )
     text = "\n".join(seen)
-    names = ("Skip to the message box", "New chat", "Model:", "More", "Conversation", "a link", "Copy the code")
+    names = ("Skip to the message box", "New chat", "Search", "Model:", "More", "Conversation", "a link", "Copy the code")
     for name in (*names, "Code, python", "Copy the answer", "message-input", "Answer settings"):
         assert name in text, f"{name} cannot be reached:\n{text}"
     assert "(no ring)" not in text, f"The focus cannot be seen:\n{text}"
