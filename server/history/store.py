@@ -19,7 +19,8 @@ from server.history import rows, writing
 from server.history.cursors import cursor_after, place_of
 from server.history.database import parse_url
 from server.history.opening import Opened, open_database
-from server.history.records import About, Change, Page, Stored
+from server.history.records import About, Change, Found, Page, Stored
+from server.history.search import find
 from server.history.tables import messages, pieces, queue, runs, sessions
 
 PURGED_AT_ONCE = 100  # conversations a transaction, so that nobody waits long for their turn to write
@@ -150,6 +151,11 @@ class History:
             found = [rows.about_of(row) for row in (await connection.execute(statement)).mappings()]
         items = found[:limit]
         return Page(items, cursor_after(items[-1]) if len(found) > limit else None)
+
+    async def search(self, owner: str, question: str, *, limit: int = 50) -> Sequence[Found]:
+        """The conversations that hold what a person types, the best first. Words count from their beginning."""
+        async with self._database.reading() as connection:
+            return await find(connection, owner, question, limit)
 
     async def ids(self, owner: str) -> Sequence[str]:
         """All conversations, the oldest first."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 MAX_WORD = 64  # characters; of a longer word, only its beginning is looked at
-MAX_WORDS = 20_000  # of one message
+MAX_WORDS = 20_000  # of one text
+MAX_TEXT = 100_000  # characters of it that are looked at, which also keeps PostgreSQL's tsvector under its 1 MiB
 MAX_QUESTION = 256  # characters of a question that are looked at
 MAX_TERMS = 12  # and words
 
@@ -32,7 +33,8 @@ _SPACELESS = (
     "\u2600-\u27bf\U0001f000-\U0001faff\U00020000-\U0003ffff"  # emoji, rarer characters
 )
 _INDIC = "\u0900-\u0963\u0966-\u0dff\u0f00-\u0fff"  # their vowels are marks, and part of the word
-_SEGMENT = re.compile(f"(?P<spaceless>[{_SPACELESS}]+)|(?:(?![{_SPACELESS}])[^\\W_]|[{_INDIC}])+")
+LETTER = f"(?:(?![{_SPACELESS}])[^\\W_]|[{_INDIC}])"  # of words with spaces between them
+_SEGMENT = re.compile(f"(?P<spaceless>[{_SPACELESS}]+)|{LETTER}+")
 
 
 def fold(text: str) -> str:
@@ -67,13 +69,20 @@ def terms_of(question: str) -> list[Term]:
         else:
             pairs = tuple(segment[start : start + 2] for start in range(len(segment) - 1))
             terms[segment] = Term(segment, spaceless=True, words=pairs, exact=True)
-    return list(terms.values())
+    return [term for term in terms.values() if not any(_implied(term, other) for other in terms.values())]
+
+
+def _implied(term: Term, other: Term) -> bool:
+    """Whether a text with `other` has `term` anyway."""
+    if term is other or term.spaceless != other.spaceless:
+        return False
+    return term.text in other.text if term.spaceless else other.text.startswith(term.text)
 
 
 def words_of(text: str, mark: str = "") -> str:
     """The words of `text` for the index, a space between them; each begins with `mark`."""
     words: list[str] = []
-    for match in _SEGMENT.finditer(fold(text)):
+    for match in _SEGMENT.finditer(fold(text[:MAX_TEXT])[:MAX_TEXT]):
         segment = match[0]
         if match["spaceless"]:
             words.extend(mark + segment[start : start + 2] for start in range(len(segment)))
