@@ -7,11 +7,13 @@ Knows bytes and timers only. To be given to uvicorn as `ws=`. This is different 
     a client that takes a long answer slowly is alive, although its pong waits behind that answer
     a client that takes nothing is cut off, even though bytes for it are left: a polite close would wait for ever
     a client that broke the protocol learns how: what it still sends is thrown away until it has read the reason
+    what is no text costs its sender the connection, and not a traceback in the log
     once uvicorn itself has begun to close, the application's sends find a client that is gone, and not a mistake
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -25,8 +27,20 @@ FAREWELL_S = 1.0  # for the close frame to leave
 class ChatSocketProtocol(WebSocketsSansIOProtocol):
     """One connection's bytes, from the handshake to the end."""
 
+    leave: Callable[[], None] | None = None  # to be called when it is gone
     _unsent_at_ping = 0
     _refusing = False  # the client broke the protocol, and has been told
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.leave is not None:
+            self.leave()
+
+    def refuse_handshake(self) -> None:
+        """End a connection whose handshake was HTTP, but not one that the WebSocket's own parser took."""
+        self.handshake_complete = self.close_sent = True
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -67,6 +81,15 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
         if not self._refusing:
             super().data_received(data)
 
+    def send_receive_event_to_app(self) -> None:
+        """uvicorn would log a traceback for every text that is none."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not is_text(b"".join(self.frames)):
+            self.frames = []
+            self.conn.send_close(1007, "invalid UTF-8")
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
     def handle_parser_exception(self) -> None:
         """Say why, and for a moment throw away what still comes in.
 
@@ -81,3 +104,12 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
         self.stop_keepalive()
         self.close_sent = self.disconnected = self._refusing = True
         self.close_timer = self.loop.call_later(FAREWELL_S, self.transport.close)
+
+
+def is_text(data: bytes) -> bool:
+    """Whether `data` is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

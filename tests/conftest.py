@@ -18,6 +18,8 @@ from app import create_app
 from config import Settings
 from engine.errors import KernelsUnavailable
 from engine.kernels.build import build
+from server.admission import Admission
+from server.http_protocol import ChatHttpProtocol
 from server.websocket_protocol import ChatSocketProtocol
 
 hypothesis.settings.register_profile("dev", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -59,7 +61,8 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _running(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    config = uvicorn.Config(create_app(settings), ws=ChatSocketProtocol, log_config=None)
+    http = ChatHttpProtocol.limited(Admission())
+    config = uvicorn.Config(create_app(settings), http=http, ws=ChatSocketProtocol, log_config=None)
     server = _Server(config)
     up = threading.Event()
 

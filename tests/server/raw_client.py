@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
+from contextlib import suppress
 
 from tests.server.doubles import PATIENCE_S
 
@@ -54,3 +56,60 @@ def frames_and_close(data: bytes) -> tuple[list[str], int | None]:
         if opcode == 1:
             texts.append(payload.decode())
     return texts, None
+
+
+# HTTP
+
+
+async def dial(url: str, receive_buffer: int | None = None) -> socket.socket:
+    """A connection to where `url` is, over which nothing has been said."""
+    host, port = url.split("://")[1].split("/")[0].split(":")
+    raw = socket.socket()
+    if receive_buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    return raw
+
+
+async def say(raw: socket.socket, data: bytes) -> None:
+    """Send all of it, unless the server takes no more."""
+    with suppress(ConnectionError):
+        await asyncio.get_running_loop().sock_sendall(raw, data)
+
+
+async def read_all(raw: socket.socket) -> bytes:
+    """What the server says until it ends the connection. Raises ConnectionResetError where that is not polite."""
+    received = b""
+    async with asyncio.timeout(PATIENCE_S):
+        while piece := await asyncio.get_running_loop().sock_recv(raw, 65_536):
+            received += piece
+    return received
+
+
+async def read_answer(raw: socket.socket) -> bytes:
+    """One answer of a connection that is kept, up to the end of its body."""
+    received = b""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            head, _, body = received.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            if b"\r\n\r\n" in received and len(body) >= int(length[1] if length else 0):
+                return received
+            piece = await asyncio.get_running_loop().sock_recv(raw, 65_536)
+            assert piece, f"the connection ended after {received!r}"
+            received += piece
+
+
+async def exchange(url: str, data: bytes) -> bytes:
+    """Say something and read the whole of what comes of it."""
+    with await dial(url) as raw:
+        saying = asyncio.create_task(say(raw, data))
+        answer = await read_all(raw)
+        await saying
+    return answer
+
+
+def status_of(answer: bytes) -> int | None:
+    """The status of an HTTP answer; None where there is none."""
+    return int(answer.split(b" ", 2)[1]) if answer else None

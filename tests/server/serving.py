@@ -15,7 +15,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from backends.base import Backend
+from server.admission import Admission
 from server.clock import Clock
+from server.http_protocol import ChatHttpProtocol
 from server.hub import Hub
 from server.options import HubOptions
 from server.origins import OriginPolicy
@@ -47,10 +49,11 @@ async def serving(
     clock: Clock | None = None,
     send_buffer: int | None = None,
     ping_s: float = 20.0,
+    **config: Any,
 ) -> AsyncGenerator[tuple[Hub, str]]:
     """A hub behind a socket. Gives the hub, and the address of `/ws`. `send_buffer`: the kernel's, in bytes.
 
-    `ping_s`: the keepalive's interval, and its patience.
+    `ping_s`: the keepalive's interval, and its patience. `config` is uvicorn's.
     """
     hub = Hub(backends, options, clock)
     await hub.start()
@@ -59,7 +62,7 @@ async def serving(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     port = listener.getsockname()[1]
     app = Starlette(routes=[chat_socket(hub, OriginPolicy("127.0.0.1", port))])
-    async with listening(app, listener, ping_s):
+    async with listening(app, listener, ping_s, **config):
         try:
             yield hub, f"ws://127.0.0.1:{port}/ws"
         finally:
@@ -73,6 +76,7 @@ async def listening(
     """`app`, without its lifespan, behind a socket. Gives its address. `config` is uvicorn's, where it is another."""
     listener = listener or socket.create_server(("127.0.0.1", 0))
     usual: dict[str, Any] = {
+        "http": ChatHttpProtocol.limited(Admission()),
         "ws": ChatSocketProtocol,
         "ws_max_size": 65_536,
         "ws_ping_interval": ping_s,
