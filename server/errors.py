@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from backends.base import BackendError
 from server.openai.errors import BadRequest, error_body, failure_body
-from server.refusals import refusal
+from server.refusals import apology, refusal
 from server.security import SECURITY_HEADERS
 from server.statuses import retry_headers, status_of
 
@@ -61,7 +61,7 @@ async def _nobody_there(request: Request, error: Exception) -> Response:
 
 
 async def _internal_error(request: Request, error: Exception) -> JSONResponse:
+    """Only of an application without `LastResort`, or of what stands before it."""
     log.error("a request failed", method=request.method, path=request.scope["path"], exc_info=error)
-    message = "Something went wrong in the server. Its log says what."
     # this answer passes no middleware
-    return refusal(request.scope["path"], 500, message, SECURITY_HEADERS)
+    return apology(request.scope["path"], None, SECURITY_HEADERS)
