@@ -8,6 +8,7 @@ calls iterate `generate` themselves, and their leaving cancels the work. Knows n
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -25,6 +26,7 @@ from backends.base import (
     Event,
     GenerationRequest,
     Health,
+    Overloaded,
 )
 from server.catalogue import Catalogue
 from server.clock import Clock
@@ -93,7 +95,9 @@ class Hub:
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()  # sessions with subscribers
+        self._started = False
         self._closing = False
+        self._overloaded_until = -math.inf
         self._answering = Answering(
             events=self._events,
             model=self._catalogue.full_name,
@@ -111,6 +115,7 @@ class Hub:
             except Exception:  # the others may still answer; the list will say why this one does not
                 log.exception("a backend did not start", backend=backend.name)
         await self._models.start(START_GRACE_S)
+        self._started = True
 
     async def close(self) -> None:
         """End every answer with what came of it, close every socket, and give the backends back."""
@@ -194,6 +199,16 @@ class Hub:
         health = self._catalogue.health()
         return replace(health, details={**health.details, "active": self.active, "sessions": len(self.sessions)})
 
+    def ready(self) -> Health:
+        """Whether to send new work here now, as last heard; if not, the reason."""
+        if not self._started:
+            return Health(False, "The server is starting.")
+        if self._closing:
+            return Health(False, "The server is shutting down.")
+        if self.clock.now() < self._overloaded_until:
+            return Health(False, "The server is overloaded.")
+        return replace(self._catalogue.health(), details={})
+
     # Answers
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
@@ -216,6 +231,8 @@ class Hub:
             outcome = error.code
             if isinstance(error, BackendUnreachable):
                 self._models.probe()
+            if isinstance(error, Overloaded):
+                self._overloaded_until = self.clock.now() + (error.retry_after or RETRY_AFTER_S)
             raise
         except Exception as error:
             outcome = "internal"
