@@ -17,13 +17,16 @@ from starlette.middleware.gzip import GZipMiddleware
 from backends import create_backend
 from backends.base import Backend
 from config import ROOT, Settings, SettingsError, load_settings
+from server.admission import Admission
 from server.body_limit import BodyLimitMiddleware
 from server.errors import add_error_handlers
 from server.hub import Hub
+from server.last_resort import LastResort, watch_process
 from server.logs import configure_logs
 from server.options import HubOptions
 from server.origins import OriginPolicy
-from server.process import serve
+from server.process import connections_within, serve
+from server.request_log import RequestLog
 from server.routes.completions import completions_router
 from server.routes.engine import engine_router
 from server.routes.health import health_router
@@ -62,7 +65,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.hub = hub
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(LastResort)
     app.add_middleware(SecurityMiddleware, policy=policy)
+    app.add_middleware(RequestLog)
     add_error_handlers(app)
     app.include_router(health_router(hub))
     app.include_router(models_router(hub))
@@ -136,13 +141,17 @@ def main() -> int:
         settings = load_settings()
         check_exposure(settings)
         configure_logs(settings.log_level)
+        watch_process()
         log.info("🚀 Starting Switchboard")
         log.info("configuration", **settings.effective())
         app = create_app(settings)
+        admission = Admission(connections_within(settings.max_connections), settings.max_connections_per_client)
+        return serve(app, settings.host, settings.port, settings.max_frame_bytes, admission)
     except SettingsError as error:
         print(f"Switchboard cannot start. {error}", file=sys.stderr)  # noqa: T201
         return 2
-    return serve(app, settings.host, settings.port, settings.max_frame_bytes)
+    except KeyboardInterrupt:  # before there was anything to bring to an end
+        return 130
 
 
 if __name__ == "__main__":
