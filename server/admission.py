@@ -26,7 +26,7 @@ class Full:
 
 def is_this_machine(address: str) -> bool:
     """Whether `address` is a loopback one, or none, as that of a Unix socket."""
-    return not address or ipaddress.ip_address(address).is_loopback
+    return not address or ipaddress.ip_address(client_of(address) if "." in address else address).is_loopback
 
 
 class Admission:

@@ -5,6 +5,7 @@ Our own modules log through structlog, libraries and the engine through the stan
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import TextIO
@@ -31,7 +32,7 @@ def configure_logs(level: str, stream: TextIO = sys.stderr) -> None:
     if terminal:
         after += [_escape_controls, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
-        after += [structlog.processors.JSONRenderer(ensure_ascii=False)]
+        after += [structlog.processors.JSONRenderer(ensure_ascii=False), _escape_rest]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -54,6 +55,12 @@ def _escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> Ev
         key: _printable(value, also="\n" if key == "exception" else "") if isinstance(value, str) else value
         for key, value in event.items()
     }
+
+
+def _escape_rest(logger: WrappedLogger, method: str, line: str) -> str:
+    """JSON leaves as they are the second kind of control characters, and those that turn the direction of text."""
+    del logger, method
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def _printable(text: str, also: str) -> str:

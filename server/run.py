@@ -97,6 +97,8 @@ class Run:
             self.task.cancel()
 
     async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
+        structlog.contextvars.clear_contextvars()  # of whoever asked for this answer, or for the one before it
+        structlog.contextvars.bind_contextvars(session=self.session.id, run=self.id)
         try:
             await self._take_all(events)
         except asyncio.CancelledError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
 from starlette.datastructures import QueryParams
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
@@ -53,6 +54,7 @@ def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
         await hub.connections.connect(websocket)
         try:
             subscriber, opening = enter(hub, Resume.read(websocket.query_params))
+            structlog.contextvars.bind_contextvars(session=subscriber.session.id)
             connection = hub.connections.attach(websocket, subscriber)
             for message in (*opening, *hub.meter.messages()):
                 await subscriber.reply(encode(message))

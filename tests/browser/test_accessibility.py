@@ -90,7 +90,16 @@ def test_the_whole_page_can_be_used_with_the_keyboard_alone(chat: ChatPage) -> N
             )
         )
     text = "\n".join(seen)
-    names = ("Skip to the message box", "New chat", "Search", "Model:", "More", "Conversation", "a link", "Copy the code")
+    names = (
+        "Skip to the message box",
+        "New chat",
+        "Search",
+        "Model:",
+        "More",
+        "Conversation",
+        "a link",
+        "Copy the code",
+    )
     for name in (*names, "Code, python", "Copy the answer", "message-input", "Answer settings"):
         assert name in text, f"{name} cannot be reached:\n{text}"
     assert "(no ring)" not in text, f"The focus cannot be seen:\n{text}"

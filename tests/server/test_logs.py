@@ -52,6 +52,20 @@ def test_line_ends_and_escapes_from_outside_cannot_forge_a_line(kind: type[io.St
     assert "\x1b[2J" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal], ids=["file", "terminal"])
+def test_no_character_that_a_terminal_obeys_is_written_raw(kind: type[io.StringIO]) -> None:
+    stream = kind()
+    configure_logs("info", stream)
+    said = "\x9b2J \u202e right to left \u2028 another line \U000e0041 naïve 日本"
+    structlog.get_logger().info("model", name=said)
+    [line] = stream.getvalue().splitlines()
+    for character in "\x9b\u202e\u2028\U000e0041":
+        assert character not in line
+    assert "naïve 日本" in line
+    if kind is io.StringIO:
+        assert json.loads(line)["name"] == said
+
+
 def test_a_traceback_is_kept() -> None:
     stream = io.StringIO()
     configure_logs("info", stream)
