@@ -26,7 +26,10 @@ class Full:
 
 def is_this_machine(address: str) -> bool:
     """Whether `address` is a loopback one, or none, as that of a Unix socket."""
-    return not address or ipaddress.ip_address(client_of(address) if "." in address else address).is_loopback
+    if not address:
+        return True
+    parsed = ipaddress.ip_address(address)
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
 class Admission:

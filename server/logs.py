@@ -13,6 +13,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+_JSON = structlog.processors.JSONRenderer(ensure_ascii=False)
 QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio")
 
 
@@ -32,7 +33,7 @@ def configure_logs(level: str, stream: TextIO = sys.stderr) -> None:
     if terminal:
         after += [_escape_controls, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
-        after += [structlog.processors.JSONRenderer(ensure_ascii=False), _escape_rest]
+        after += [_render_json]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -57,9 +58,9 @@ def _escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> Ev
     }
 
 
-def _escape_rest(logger: WrappedLogger, method: str, line: str) -> str:
+def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """JSON leaves as they are the second kind of control characters, and those that turn the direction of text."""
-    del logger, method
+    line = str(_JSON(logger, method, event))
     return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
