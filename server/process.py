@@ -54,7 +54,9 @@ class Server(uvicorn.Server):
         """Runs between any two lines of the main thread, so it leaves to the loop what it can."""
         del frame
         self._signals += 1
-        if self._signals == 1:
+        if self._signals == 1 and self._loop is None:
+            self.should_exit = True  # nothing has begun that could be brought to an end
+        elif self._signals == 1:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(self._begin_to_end, sig)
         elif self._signals == 2:
@@ -112,9 +114,11 @@ def serve(
         backlog=BACKLOG,
         lifespan="on",
     )
+    server = Server(config, drain)
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, server.handle_exit)  # from before anybody is told that we are here
     shown = f"[{address}]" if ":" in address else address
     log.info(f"🌐 Server listening on http://{shown}:{bound_port} (Ctrl-C ends it)")
-    server = Server(config, drain)
     server.run(sockets=[listener])
     log.info("Switchboard has stopped.")
     if server.hurried:
