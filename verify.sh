@@ -45,6 +45,7 @@ check script.js "Is static/script.js where it belongs?" serves /static/script.js
 check live "$logs" serves /health/live application/json
 check models "Run make model, or start Ollama and pull a model." python3 -m tools.verify models "$url"
 check health "No backend can answer. $logs" serves /health application/json
+check ready "It is starting, stopping, or has more to do than it can. Try again in a moment. $logs" serves /health/ready application/json
 check websocket "A proxy in between must pass WebSockets on. $logs" python3 -m tools.verify websocket "$url"
 check ollama "Start Ollama (ollama serve), pull the model, or empty OLLAMA_HOST in .env." python3 -m tools.verify ollama "$url"
 

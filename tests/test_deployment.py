@@ -63,6 +63,11 @@ def test_every_server_says_whether_it_is_well(compose: dict[str, Any]) -> None:
     assert ollama["healthcheck"]["test"] == ["CMD", "ollama", "list"]
 
 
+def test_a_container_is_given_longer_to_stop_than_its_answers_are_to_end(compose: dict[str, Any]) -> None:
+    grace = compose["services"]["app"]["stop_grace_period"]
+    assert float(grace.removesuffix("s")) > Settings().drain_timeout_s + 10
+
+
 def test_what_must_outlive_a_container_is_in_named_volumes(compose: dict[str, Any]) -> None:
     assert set(compose["volumes"]) == {"models", "data", "ollama"}
     assert compose["services"]["app"]["volumes"] == ["models:/app/models", "data:/app/data"]

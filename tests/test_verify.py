@@ -63,7 +63,7 @@ def impostor(status: int, body: bytes) -> Iterator[str]:
 def test_a_healthy_server_passes_every_check(healthy: str) -> None:
     status, output = verify(healthy)
     assert status == 0, output
-    assert output.count("  ok    ") == 8
+    assert output.count("  ok    ") == 9
     assert "“What is the capital of France?" in output
     assert output.endswith("All is well.\n")
 
@@ -83,8 +83,8 @@ def test_another_server_fails_every_check_but_the_unconfigured() -> None:
     with impostor(200, b"hello") as url:
         status, output = verify(url)
     assert "/ is served as text/plain, not as text/html" in output
-    assert "Failed: page style.css script.js live models health websocket ollama" in output
-    assert status == 8
+    assert "Failed: page style.css script.js live models health ready websocket ollama" in output
+    assert status == 9
 
 
 def test_what_a_failing_server_says_is_shown() -> None:
@@ -123,9 +123,9 @@ def test_a_name_that_only_a_container_knows_is_left_to_the_server(healthy: str) 
 def test_no_model_at_all_is_named() -> None:
     with switchboard(BACKENDS="ollama", OLLAMA_HOST=NOBODY, OLLAMA_MODEL="gemma:2b") as process:
         status, output = verify(first_address(process))
-    assert status == 4
+    assert status == 5
     assert "no model is ready. ollama/gemma:2b is unreachable" in output
-    assert "Failed: models health websocket ollama" in output
+    assert "Failed: models health ready websocket ollama" in output
 
 
 def test_settings_are_read_as_the_server_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
