@@ -7,21 +7,23 @@ what is said everywhere ("the"), the newest places are looked at, so that a ques
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, select, text, tuple_
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.history.records import About, Found
 from server.history.rows import about_of
 from server.history.snippets import Snippet, snippet
-from server.history.tables import TITLE_MARK, messages, sessions
+from server.history.tables import TITLE_MARK, sessions
 from server.history.words import Term, terms_of
 
 TITLES = 200  # places that are looked at, the newest
 MESSAGES = 1_000
+SPARE = 20  # conversations more than are wanted whose texts are compared, since what promised much may be worse
 TRIED = 3  # messages of a conversation that are compared for the best snippet
 
 # CROSS JOIN keeps SQLite to this order: down the index from its newest end, until there are enough.
@@ -49,10 +51,26 @@ _PLACES = {
 _ABOUT = select(sessions).where(
     sessions.c.owner == bindparam("owner"), sessions.c.id.in_(bindparam("ids", expanding=True))
 )
-_TEXTS = select(messages.c.session_id, messages.c.id, messages.c.text).where(
-    messages.c.owner == bindparam("owner"),
-    tuple_(messages.c.session_id, messages.c.id).in_(bindparam("keys", expanding=True)),
-)
+# The keys lead, so that each is looked up in the messages' own key.
+_TEXTS = {
+    "sqlite": text(
+        """
+        SELECT messages.session_id, messages.id, messages.text
+        FROM json_each(:keys) AS keys
+        CROSS JOIN messages ON messages.owner = :owner
+            AND messages.session_id = json_extract(keys.value, '$[0]')
+            AND messages.id = json_extract(keys.value, '$[1]')
+        """
+    ),
+    "postgresql": text(
+        """
+        SELECT messages.session_id, messages.id, messages.text
+        FROM json_array_elements(CAST(:keys AS json)) AS keys
+        JOIN messages ON messages.owner = :owner
+            AND messages.session_id = keys.value ->> 0 AND messages.id = keys.value ->> 1
+        """
+    ),
+}
 
 
 @dataclass(slots=True)
@@ -75,10 +93,10 @@ async def find(connection: AsyncConnection, owner: str, question: str, limit: in
     if not terms or limit < 1:
         return []
     candidates = await _candidates(connection, owner, terms)
-    likely = dict(sorted(candidates.items(), key=lambda item: item[1].promise, reverse=True)[: 2 * limit])
+    likely = dict(sorted(candidates.items(), key=lambda item: item[1].promise, reverse=True)[: limit + SPARE])
     abouts = await connection.execute(_ABOUT, {"owner": owner, "ids": list(likely)})
     keys = [(session_id, name) for session_id, candidate in likely.items() for name in candidate.message_ids[:TRIED]]
-    texts = await connection.execute(_TEXTS, {"owner": owner, "keys": keys})
+    texts = await connection.execute(_TEXTS[connection.dialect.name], {"owner": owner, "keys": json.dumps(keys)})
     said = {(session_id, name): content for session_id, name, content in texts}
     ranking = asyncio.to_thread(_ranked, [about_of(row) for row in abouts.mappings()], likely, said, terms)
     return (await ranking)[:limit]

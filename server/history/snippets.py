@@ -7,14 +7,15 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
 
 from server.history.words import LETTER, Term, fold
 
 LENGTH = 160  # code points of a snippet, about two lines
 LEAD = 40  # of these, at most so many before the first hit
 LOOKED_AT = 200_000  # code points of a text
-MAX_HITS = 500  # in a text that are looked at
-COMPARED = 30  # hits that follow one
+MAX_HITS = 200  # of a term in a text that are looked at, if there are more terms
 ELLIPSIS = "…"
 
 
@@ -32,8 +33,7 @@ class Snippet:
     near: int
 
 
-@dataclass(slots=True, frozen=True)
-class _Hit:
+class _Hit(NamedTuple):
     start: int
     end: int
     term: str
@@ -43,7 +43,7 @@ class _Hit:
 def snippet(text: str, terms: Sequence[Term], length: int = LENGTH) -> Snippet:
     """The part of `text`, of about `length` code points, that holds the most different terms."""
     text = unicodedata.normalize("NFC", text[:LOOKED_AT])
-    hits = _hits(text, terms)
+    hits = _hits(text, terms, length)
     start, end = _window(text, _most_terms(hits, length - LEAD), length)
     before, after = ELLIPSIS if start else "", ELLIPSIS if end < len(text) else ""
     inside = [hit for hit in hits if start <= hit.start and hit.end <= end]
@@ -56,16 +56,21 @@ def snippet(text: str, terms: Sequence[Term], length: int = LENGTH) -> Snippet:
     )
 
 
-def _hits(text: str, terms: Sequence[Term]) -> list[_Hit]:
+def _hits(text: str, terms: Sequence[Term], length: int) -> list[_Hit]:
     folded, origins = _folded(text)
     hits: list[_Hit] = []
+    seen: dict[str, int] = {}
     for match in _pattern(tuple(terms)).finditer(folded):
-        start, end = match.start(), match.end()
+        term = match[0]
+        if (count := seen.get(term, 0)) == MAX_HITS:
+            continue
+        if len(terms) == 1 and hits and match.start() > hits[0].end + length:
+            break  # what follows is in no snippet
+        seen[term] = count + 1
+        start, end = match.span()
         if origins is not None:
             start, end = origins[start], origins[end - 1] + 1
-        hits.append(_Hit(start, end, match[0], whole=match["whole"] is not None))
-        if len(hits) == MAX_HITS:
-            break
+        hits.append(_Hit(start, end, term, match["whole"] is not None))
     return hits
 
 
@@ -94,11 +99,13 @@ def _pattern(terms: tuple[Term, ...]) -> re.Pattern[str]:
 
 def _most_terms(hits: Sequence[_Hit], span: int) -> _Hit | None:
     """The hit from which on the most different terms follow within `span` code points, and soonest."""
+    if len({hit.term for hit in hits}) <= 1:
+        return hits[0] if hits else None
     best, most = None, (0, 0)
     for number, first in enumerate(hits):
         terms: set[str] = set()
         last = first
-        for hit in hits[number : number + COMPARED]:
+        for hit in islice(hits, number, None):
             if hit.end > first.start + span:
                 break
             if hit.term not in terms:

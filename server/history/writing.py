@@ -48,7 +48,8 @@ class Batch:
             self.queued.extend(rows.queue_rows(change))
         self.ended.extend(rows.named_rows(change, change.ended))
         self.runs.extend(rows.run_rows(change))
-        self.only.extend(rows.named_rows(change, [change.run.id] if change.run else []))
+        if change.run and change.first_piece == 0:  # it begins: no other goes on
+            self.only.extend(rows.named_rows(change, [change.run.id]))
         self.pieces.extend(rows.piece_rows(change))
 
 
