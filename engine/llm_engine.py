@@ -63,11 +63,13 @@ class LLMEngine:
         n: int = 1,
         fairness_key: str = "",
         priority: int = 0,
+        begun: bool = False,
         resumed: SequenceOf[int] = (),
     ) -> int:
         """Queue a prompt; `step` answers it, `n` times. Returns the seed, which is drawn here if `params` has none.
 
         The prompt is read once for all answers. The first has the seed itself, the others seeds that follow from it.
+        `begun` says that the prompt ends in the midst of the text that is to go on.
         `resumed` are the first tokens of the one answer, which an earlier run has sampled with this seed: it goes on
         after them as that run would have, and gives what is new.
         Raises PromptTooLong, QueueFull, and ValueError for what no request may be.
@@ -86,7 +88,7 @@ class LLMEngine:
                 length_limit=min(len(token_ids) + params.max_tokens, self.context_length),
                 params=params,
                 seed=sibling_seed(seed, index),
-                decoder=self.tokenizer.decoder(),
+                decoder=self.tokenizer.decoder(begun=begun),
                 stop=StopChecker(params.stop),
                 fairness_key=fairness_key,
                 priority=priority,

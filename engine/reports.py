@@ -26,6 +26,7 @@ class Request:
     n: int = 1
     fairness_key: str = ""
     priority: int = 0
+    begun: bool = False
     resumed: tuple[int, ...] = ()
 
 

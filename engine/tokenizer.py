@@ -103,9 +103,9 @@ class Tokenizer:
         decoder = self.decoder()
         return "".join([*map(decoder.push, ids), decoder.flush()])
 
-    def decoder(self) -> StreamDecoder:
-        """A new decoder for one stream of ids."""
-        return StreamDecoder(self.token_bytes, strip_first_space=self._text_model.begins_with_space)
+    def decoder(self, *, begun: bool = False) -> StreamDecoder:
+        """A new decoder for one stream of ids. `begun`: in the midst of a text, so that a space in front counts."""
+        return StreamDecoder(self.token_bytes, strip_first_space=self._text_model.begins_with_space and not begun)
 
     def close(self) -> None:
         """End the process that renders the template."""

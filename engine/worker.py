@@ -209,6 +209,7 @@ class EngineWorker:
                 n=request.n,
                 fairness_key=request.fairness_key,
                 priority=request.priority,
+                begun=request.begun,
                 resumed=request.resumed,
             )
         except (EngineError, ValueError) as error:

@@ -46,6 +46,7 @@ class Prompts:
             n=request.n,
             fairness_key=request.fairness_key,
             priority=request.priority,
+            begun=request.messages is None or bool(request.resume_text),
             resumed=request.resume_token_ids,
         )
 

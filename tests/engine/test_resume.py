@@ -191,6 +191,19 @@ def test_control_tokens_in_an_answer_have_no_text_after_a_cut_either(
     assert_goes_on_from_everywhere(plain, ask(plain, [100], params), [100], params)
 
 
+@pytest.mark.parametrize(("begun", "text"), [(True, " wörld"), (False, "wörld")])
+def test_the_space_before_what_is_written_is_known_after_a_cut(
+    plain: LLMEngine, monkeypatch: pytest.MonkeyPatch, begun: bool, text: str
+) -> None:
+    monkeypatch.setattr(plain.tokenizer._text_model, "begins_with_space", True)
+    speaking(plain, "wörld", monkeypatch)  # encoding puts the space in front
+    params = replace(GREEDY, max_tokens=20, ignore_eos=False)
+    for cut, before in ((0, ""), (1, text[: len(text) - 5]), (3, text[: len(text) - 4]), (4, text[: len(text) - 3])):
+        said = plain.tokenizer.encode("wörld")[:cut]
+        plain.add_request("r", [100], params, begun=begun, resumed=said)
+        assert before + run(plain)["r"].text == text
+
+
 def test_the_embedded_model_goes_on_from_anywhere(embedded_engine: LLMEngine) -> None:
     prompt = embedded_engine.tokenizer.encode_chat(
         [{"role": "user", "content": "Name three rivers, with an emoji each."}]

@@ -51,6 +51,14 @@ def test_sentencepiece_texts_become_the_ids_that_llama_cpp_and_sentencepiece_mak
         assert sentencepiece.decode(llama_cpp) == text
 
 
+def test_a_space_counts_where_a_text_goes_on(sentencepiece: Tokenizer) -> None:
+    """A text is given a space in front when it is encoded, which is none of its own. The rest of one has its own."""
+    ids = sentencepiece.encode("world")
+    for begun, said in ((False, "world"), (True, " world")):
+        decoder = sentencepiece.decoder(begun=begun)
+        assert "".join([*map(decoder.push, ids), decoder.flush()]) == said
+
+
 def test_sentencepiece_control_and_byte_texts_of_a_person_are_text(sentencepiece: Tokenizer) -> None:
     ids = sentencepiece.encode("</s><unk><0x41>")
     assert not {0, 1, 2} & set(ids)

@@ -73,6 +73,18 @@ def test_another_prompt_is_encoded_for_itself(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("changes", "begun"),
+    [({}, False), ({"resume_text": "Well"}, True), ({"messages": None, "prompt": "It"}, True)],
+    ids=["chat", "continued", "prompt"],
+)
+def test_it_is_known_whether_the_answer_goes_on_with_a_text(
+    tokenizer: Tokenizer, changes: dict[str, object], begun: bool
+) -> None:
+    asked = replace(CHAT, **changes)  # type: ignore[arg-type]
+    assert asyncio.run(Prompts().prepare(asked, Ready(tokenizer, CONTEXT))).begun is begun
+
+
 def test_what_is_only_counted_is_not_kept_for_ever(tokenizer: Tokenizer, encoded: list[object]) -> None:
     async def scenario() -> None:
         prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
