@@ -167,3 +167,10 @@ def _to_the_next_character(text: bytes) -> bytes:
     """The rest of a character that has begun already."""
     begins = next((at for at, byte in enumerate(text) if byte & 0xC0 != 0x80), len(text))
     return text[:begins]
+
+
+class LongRecital(Recital):
+    """Answers of ten times the length."""
+
+    def __init__(self) -> None:
+        super().__init__(10 * LENGTH)

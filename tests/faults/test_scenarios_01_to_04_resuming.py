@@ -12,7 +12,7 @@ from websockets.frames import CloseCode
 
 from tests.faults.backends import recital, text_of
 from tests.faults.proxy import FaultProxy, Faults
-from tests.faults.whole_server import say, whole
+from tests.faults.whole_server import play, say, whole
 from tests.server.doubles import Client
 from tests.server.serving import SocketClient, joined
 
@@ -58,7 +58,7 @@ def test_01_a_client_reset_in_mid_answer_gets_exactly_what_it_missed() -> None:
                 assert seen + back.seqs() == list(range(1, server.session(back).head + 1))
                 assert back.answers() == [TEXT]
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_01_coming_back_at_every_place_gives_what_followed_once_each() -> None:
@@ -76,7 +76,7 @@ def test_01_coming_back_at_every_place_gives_what_followed_once_each() -> None:
                     assert back.seqs() == list(range(after + 1, head + 1))
                     assert back.answers() == [TEXT]
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_02_a_client_away_for_longer_than_the_window_gets_one_snapshot_and_then_what_is_new() -> None:
@@ -102,7 +102,7 @@ def test_02_a_client_away_for_longer_than_the_window_gets_one_snapshot_and_then_
                         assert back.seqs()[-1] == server.session(back).head
                         assert back.answers() == [TEXT]
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 @pytest.mark.parametrize("answering", [False, True])
@@ -122,7 +122,7 @@ def test_03_a_place_in_another_life_of_the_server_is_answered_by_a_snapshot_alon
                     str(node.content) for node in server.session(back).state.nodes.values() if node.role == "ai"
                 ]
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_04_a_place_that_cannot_be_is_an_error_and_the_connection_stays(claim: s
                 await back.send(say("Again"))
                 await back.until("ai")
 
-    asyncio.run(scenario())
+    play(scenario)

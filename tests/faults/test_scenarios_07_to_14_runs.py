@@ -8,7 +8,7 @@ import json
 from backends.base import Progress
 from tests.faults.backends import LENGTH, recital, text_of
 from tests.faults.proxy import FaultProxy
-from tests.faults.whole_server import say, whole
+from tests.faults.whole_server import play, say, whole
 from tests.server.doubles import Client, Puppet, eventually, turn_over
 from tests.server.serving import joined
 
@@ -44,7 +44,7 @@ def test_07_whoever_comes_back_while_the_model_loads_sees_it_load_and_can_stop_i
                 assert (await again.until("ai"))["finish_reason"] == "cancelled"
                 await eventually(lambda: len(puppet.cancelled) == 2)
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_08_a_connection_lost_between_the_last_token_and_the_end_is_told_the_end() -> None:
@@ -63,7 +63,7 @@ def test_08_a_connection_lost_between_the_last_token_and_the_end_is_told_the_end
                 assert (end["message"], end["finish_reason"]) == (TEXT, "stop")
                 assert back.seqs() == [server.session(back).head]
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_09_one_command_sent_five_times_on_three_sockets_is_done_once() -> None:
@@ -85,7 +85,7 @@ def test_09_one_command_sent_five_times_on_three_sockets_is_done_once() -> None:
                 assert client.types().count("user") == 1
             assert len(server.recital.requests) == 1
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_10_of_two_prompts_at_once_one_waits_and_nothing_of_them_interleaves() -> None:
@@ -105,7 +105,7 @@ def test_10_of_two_prompts_at_once_one_waits_and_nothing_of_them_interleaves() -
             assert one.answers() == two.answers()
             assert len(set(one.answers())) == 2
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_12_an_answer_nobody_watches_goes_on_for_a_while_and_is_then_abandoned_and_kept() -> None:
@@ -132,7 +132,7 @@ def test_12_an_answer_nobody_watches_goes_on_for_a_while_and_is_then_abandoned_a
                 await back.send(say("Go on"))
                 assert (await back.until("ai"))["finish_reason"] == "stop"
 
-    asyncio.run(scenario())
+    play(scenario)
 
 
 def test_14_characters_spread_over_tokens_arrive_whole_in_every_frame_and_after_every_cut() -> None:
@@ -159,4 +159,4 @@ def test_14_characters_spread_over_tokens_arrive_whole_in_every_frame_and_after_
             assert "".join(texts) == TEXT
             assert len(texts) > 50
 
-    asyncio.run(scenario())
+    play(scenario)

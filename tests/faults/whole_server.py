@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import httpx
 from fastapi import FastAPI
 
 from app import create_app
@@ -20,6 +23,7 @@ from tests.faults.loop_watch import watched_loop
 from tests.server.doubles import Client
 from tests.server.serving import listening
 
+LAST_S = 30.0  # far more than any scenario takes on a quiet machine
 RECITAL = "tests.faults.backends:Recital"
 
 
@@ -49,6 +53,11 @@ class Whole:
     def backend(self, name: str) -> Backend:
         return next(backend for backend in self.hub.backends if backend.name == name)
 
+    def http(self, **transport: Any) -> httpx.AsyncClient:
+        """A client of the HTTP side. `transport` is how it connects, where that matters."""
+        bare = httpx.AsyncHTTPTransport(verify=False, limits=httpx.Limits(max_connections=None), **transport)
+        return httpx.AsyncClient(base_url=self.url, timeout=LAST_S, transport=bare)
+
     def session(self, client: Client) -> Session:
         """The conversation that a client is in, which must be in memory."""
         session = self.hub.sessions.get(client.session)
@@ -72,6 +81,16 @@ async def whole(send_buffer: int | None = None, ping_s: float = 20.0, **settings
     with watched_loop():
         async with listening(app, listener, ping_s) as url, app.router.lifespan_context(app):
             yield Whole(app, url)
+
+
+def play(scenario: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a scenario to its end, which has to come in time."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(LAST_S):
+            await scenario()
+
+    asyncio.run(bounded())
 
 
 def say(message: str, cmd_id: str | None = None, **more: object) -> str:

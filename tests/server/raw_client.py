@@ -42,12 +42,12 @@ def frames_and_close(data: bytes) -> tuple[list[str], int | None]:
     """The text frames in what a server sent, and the code of its close frame."""
     data = data.partition(b"\r\n\r\n")[2]
     texts = []
-    while data:
-        opcode, length, start = data[0] & 15, data[1] & 127, 2
-        if length == 126:
-            length, start = struct.unpack("!H", data[2:4])[0], 4
-        elif length == 127:
-            length, start = struct.unpack("!Q", data[2:10])[0], 10
+    while len(data) >= 2:
+        opcode, length = data[0] & 15, data[1] & 127
+        start = {126: 4, 127: 10}.get(length, 2)
+        if len(data) < start:
+            break
+        length = int.from_bytes(data[2:start]) if start > 2 else length
         payload, data = data[start : start + length], data[start + length :]
         if len(payload) < length:
             break

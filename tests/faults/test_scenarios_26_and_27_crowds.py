@@ -1,0 +1,126 @@
+"""More prompts than can be answered: who is refused, who is next, and that the server says so at once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from backends.pytorch import PyTorchBackend
+from server.turns import MAX_WAITING
+from tests.faults.whole_server import Whole, play, say, whole
+from tests.server.doubles import eventually
+from tests.server.serving import joined
+from tests.tiny_model import write_tiny_model
+
+AT_ONCE_S = 1.0  # twenty times what a refusal may take
+ENDLESS = {"prompt": "a", "max_tokens": 900, "temperature": 0}
+
+
+def engine(folder: Path, **settings: object) -> dict[str, object]:
+    """Settings for the engine in this process, with one slot and the tiny model."""
+    path = write_tiny_model(folder / "tiny.gguf")
+    return {
+        "backends": ["pytorch"],
+        "model_path": str(path),
+        "model_dir": str(folder),
+        "torch_threads": 1,
+        "max_batch_size": 1,
+        **settings,
+    }
+
+
+async def ready(server: Whole) -> None:
+    """Wait until the model answers."""
+    assert isinstance(server.backend("pytorch"), PyTorchBackend)
+    async with server.http() as client:
+        answer = await client.post("/v1/completions", json={"prompt": "b", "max_tokens": 1})
+        assert answer.status_code == 200
+
+
+def test_26_one_prompt_too_many_in_a_conversation_is_refused_at_once() -> None:
+    async def scenario() -> None:
+        async with whole() as server, joined(server.ws) as client, server.http() as http:
+            server.recital.pace.hold()
+            for number in range(MAX_WAITING + 1):
+                await client.send(say(f"Go {number}"))
+                await client.until("ack")
+            began = asyncio.get_running_loop().time()
+            await client.send(say("One more"))
+            refusal = await client.until("error", "ack")
+            assert asyncio.get_running_loop().time() - began < AT_ONCE_S
+            assert (refusal["code"], refusal["cmd_id"]) == ("overloaded", "One more")
+            assert float(str(refusal["retry_after"])) > 0
+            assert (await http.get("/health/live")).status_code == 200
+            server.recital.pace.free()
+            for _ in range(MAX_WAITING + 1):
+                assert (await client.until("ai"))["finish_reason"] == "stop"
+            assert "One more" not in [frame["message"] for frame in client.frames if frame["type"] == "user"]
+
+    play(scenario)
+
+
+def test_26_one_request_too_many_for_the_engine_is_refused_at_once_and_the_server_is_alive(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with whole(**engine(tmp_path, max_queue_size=2)) as server:
+            await ready(server)
+            async with server.http() as http, joined(server.ws) as client:
+                holding = [asyncio.create_task(http.post("/v1/completions", json=ENDLESS)) for _ in range(3)]
+                await eventually(lambda: server.hub.active == 3)
+                began = asyncio.get_running_loop().time()
+                await client.send(say("Go"))
+                full, end = await asyncio.gather(
+                    http.post("/v1/completions", json=ENDLESS), client.until("error", "ai")
+                )
+                assert asyncio.get_running_loop().time() - began < AT_ONCE_S
+                assert (full.status_code, end["type"], end["code"]) == (503, "error", "overloaded")
+                assert int(full.headers["retry-after"]) >= 1
+                assert (await http.get("/health/live")).status_code == 200
+                for task in holding:
+                    task.cancel()
+                await eventually(lambda: server.hub.active == 0)
+
+    play(scenario)
+
+
+def test_27_fifty_prompts_of_one_client_do_not_hold_up_the_one_of_another(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with whole(**engine(tmp_path)) as server:
+            await ready(server)
+            order: list[str] = []
+
+            async def ask(name: str, client: httpx.AsyncClient, number: int) -> None:
+                asked = {"prompt": f"{name} {number}", "max_tokens": 60, "temperature": 0}
+                assert (await client.post("/v1/completions", json=asked)).status_code == 200
+                order.append(name)
+
+            async with server.http(local_address="127.0.0.2") as many, server.http() as one:
+                asking = [asyncio.create_task(ask("many", many, number)) for number in range(50)]
+                await eventually(lambda: server.hub.active >= 40)
+                done = len(order)
+                await ask("one", one, 0)
+                # Two turns, and those that ended while it was on its way there and back.
+                assert order[done:].index("one") <= 6, "it must not wait for the others to end"
+                await asyncio.gather(*asking)
+                assert len(order) == 51
+
+    play(scenario)
+
+
+def test_27_a_conversation_with_many_prompts_does_not_hold_up_another(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with whole(**engine(tmp_path)) as server, joined(server.ws) as many, joined(server.ws) as one:
+            await ready(server)
+            params = {"max_tokens": 40, "temperature": 0}
+            for number in range(MAX_WAITING + 1):
+                await many.send(say(f"Go {number}", params=params))
+            await many.until("queued")
+            await one.send(say("Go", params=params))
+            await one.until("ai")
+            while many.types().count("queued") < MAX_WAITING:
+                await many.until("queued", "ai")
+            finished = sum(node.finish_reason is not None for node in server.session(many).state.nodes.values())
+            assert finished <= 3, "it must not wait for those that wait elsewhere"
+
+    play(scenario)
