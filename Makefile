@@ -30,7 +30,7 @@ kernels: $(venv)/.made ## Compile the engine's kernels now, instead of beside th
 	@$(python) -m engine.kernels.build
 
 .PHONY: test
-test: $(venv)/.test chromium model ## Check style, types and behaviour, the browser tests included
+test: $(venv)/.test chromium postgresql model ## Check style, types and behaviour, the browser tests included
 	@sh tools/check.sh $(python)
 
 .PHONY: bench
@@ -40,6 +40,10 @@ bench: $(venv)/.bench model ## Measure the engine beside llama.cpp and the machi
 .PHONY: chromium
 chromium:
 	@sh tools/install_chromium.sh
+
+.PHONY: postgresql
+postgresql:
+	@sh tools/install_postgresql.sh
 
 .PHONY: lock
 lock: $(venv)/.made ## Pin the newest dependencies that pyproject.toml allows (uses the network)

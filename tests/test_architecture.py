@@ -18,18 +18,21 @@ COMPOSITION = {"app", "config", "cli"}
 CONCRETE = {"backends.echo", "backends.ollama", "backends.pytorch"}
 TENSORS = {"engine", "torch"}
 WEB = {"fastapi", "starlette", "uvicorn"}
+DATABASE = {"aiosqlite", "alembic", "asyncpg", "sqlalchemy", "sqlite3"}
+HUB = {"server.hub", "server.routes", "server.session", "server.sessions", "server.recorder"}
 
 # Beginning of a path -> what must not be imported there. The longest beginning that fits a file counts.
 FORBIDDEN = {
     "app.py": {*CONCRETE, *TENSORS},
     "config.py": OWN,
     "cli.py": OWN,
-    "backends/": {*COMPOSITION, "server", *TENSORS, *WEB},
+    "backends/": {*COMPOSITION, "server", *TENSORS, *WEB, *DATABASE},
     "backends/pytorch": {*COMPOSITION, "server", *WEB},
-    "engine/": {*COMPOSITION, "backends", "server", "asyncio", "httpx", *WEB},
-    "server/": {*COMPOSITION, *CONCRETE, *TENSORS, "httpx", "fastapi"},
-    "server/errors.py": {*COMPOSITION, *CONCRETE, *TENSORS, "httpx"},
-    "server/routes/": {*COMPOSITION, *CONCRETE, *TENSORS, "httpx"},
+    "engine/": {*COMPOSITION, "backends", "server", "asyncio", "httpx", *WEB, *DATABASE},
+    "server/": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx", "fastapi"},
+    "server/errors.py": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
+    "server/history/": {*COMPOSITION, "backends", *TENSORS, *WEB, *HUB, "httpx"},
+    "server/routes/": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
     "tools/": {*COMPOSITION, "backends", "server", *TENSORS, *WEB},
     "bench/": {"tests"},
     "benchmark_plot.py": {*COMPOSITION, "backends", "server", "tests"},
