@@ -18,7 +18,7 @@ from backends import create_backend
 from backends.base import Backend
 from config import ROOT, Settings, SettingsError, load_settings
 from server.admission import Admission
-from server.body_limit import BodyLimitMiddleware
+from server.body_limit import BodyLimit, BodyLimitMiddleware
 from server.errors import add_error_handlers
 from server.hub import Hub
 from server.last_resort import LastResort, watch_process
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.hub = hub
     app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, others=body_limits(settings))
     app.add_middleware(LastResort)
     app.add_middleware(SecurityMiddleware, policy=policy)
     app.add_middleware(RequestLog)
@@ -115,6 +115,11 @@ def hub_options(settings: Settings) -> HubOptions:
     """The part of the settings that the hub works by."""
     shared = {name: getattr(settings, name) for name in HubOptions.__dataclass_fields__ if hasattr(settings, name)}
     return HubOptions(**shared, expected_models={"ollama": settings.ollama_model})
+
+
+def body_limits(settings: Settings) -> dict[str, BodyLimit]:
+    """How large bodies may be where that is another limit than everywhere else."""
+    return {"/api/import": BodyLimit(settings.max_import_bytes, "MAX_IMPORT_BYTES")}
 
 
 def check_exposure(settings: Settings) -> None:

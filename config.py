@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     max_frame_bytes: PositiveInt = 65_536
     max_message_chars: PositiveInt = 32_000
     max_body_bytes: PositiveInt = 1024 * 1024
+    max_import_bytes: PositiveInt = 64 * 1024 * 1024
     max_connections: PositiveInt = 4096
     max_connections_per_client: PositiveInt = 512
     drain_timeout_s: Annotated[float, Field(ge=0)] = 30

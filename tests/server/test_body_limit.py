@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from server.body_limit import BodyLimitMiddleware
+from server.body_limit import BodyLimit, BodyLimitMiddleware
 
 
 async def measure(request: Request) -> PlainTextResponse:
@@ -20,8 +20,10 @@ async def ignore(request: Request) -> PlainTextResponse:
 
 @pytest.fixture
 def client() -> TestClient:
-    app = Starlette(routes=[Route("/", measure, methods=["POST"]), Route("/ignore", ignore, methods=["POST"])])
-    app.add_middleware(BodyLimitMiddleware, max_bytes=1000)
+    routes = [Route(path, measure, methods=["POST"]) for path in ("/", "/large")]
+    app = Starlette(routes=[*routes, Route("/ignore", ignore, methods=["POST"])])
+    others = {"/large": BodyLimit(2000, "MAX_LARGE_BYTES")}
+    app.add_middleware(BodyLimitMiddleware, max_bytes=1000, others=others)
     return TestClient(app)
 
 
@@ -53,3 +55,10 @@ def test_a_length_that_is_none_does_not_open_the_door(client: TestClient) -> Non
 
 def test_whoever_does_not_read_it_does_not_mind(client: TestClient) -> None:
     assert client.post("/ignore", content=b"x" * 1001).text == "done"
+
+
+def test_a_path_may_have_a_limit_of_its_own(client: TestClient) -> None:
+    assert client.post("/large", content=in_pieces(2000)).text == "2000"
+    refused = client.post("/large", content=in_pieces(2001))
+    assert refused.status_code == 413
+    assert "2,000 bytes that MAX_LARGE_BYTES allows" in refused.text
