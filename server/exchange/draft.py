@@ -30,7 +30,7 @@ class BadConversation(Exception):
 class Draft:
     """A conversation as a document tells it.
 
-    `about.id` is empty unless the document is one of ours. `source_id` is the document's own name for it; it says
+    `about.id` is empty unless it is an id of ours. `source_id` is the document's own name for it; it says
     nothing about who may see it, so that it never becomes an id here. Parents come before their children.
     """
 

@@ -19,7 +19,7 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def parse(data: bytes) -> object:
-    """JSON, made into values. Halves of characters become U+FFFD, and what is no number nothing.
+    """JSON, made into values. Halves of characters become U+FFFD, and numbers that nobody can store become nothing.
 
     The nesting must be known to be shallow. Raises BadConversation.
     """
@@ -28,9 +28,26 @@ def parse(data: bytes) -> object:
     except orjson.JSONDecodeError:
         pass  # stricter than programs that write JSON are
     try:
-        return _mended(json.loads(data.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None))
-    except ValueError as error:  # also a number of many thousand digits
+        return _mended(_LENIENT.decode(data.decode("utf-8", "replace")))
+    except ValueError as error:
         raise BadConversation("is not valid JSON.") from error
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) < 19 else None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+_LENIENT = json.JSONDecoder(
+    strict=False,
+    parse_int=_whole,
+    parse_float=_finite,
+    parse_constant=lambda _: None,
+)
 
 
 def _mended(value: object) -> object:

@@ -11,12 +11,12 @@ Knows nothing of files, and neither where conversations come from nor where they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from server.exchange.draft import BadConversation, DocumentError, Draft
 from server.history.records import LOCAL, About, Stored
@@ -25,12 +25,18 @@ from server.titles import MAX_TITLE_CHARS
 
 FORMAT = "switchboard"
 VERSION = 1
-HEAD_BYTES = 65_536
-SESSION_ID = r"^[0-9a-f]{32}$"
+SESSION_ID = re.compile("[0-9a-f]{32}")
 MAX_SEQ = 2**53
+SETTINGS_BYTES = 65_536
 
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # in Unix seconds
 MessageId = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _small(settings: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(settings)) > SETTINGS_BYTES:
+        raise ValueError("is too large")
+    return settings
 
 
 class SavedMessage(SnapshotMessage):
@@ -50,13 +56,13 @@ class SavedSession(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    id: Annotated[str, Field(pattern=SESSION_ID)]
+    id: Annotated[str, Field(max_length=256)]
     title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS)]
     titled: bool = False
     pinned: bool = False
     created: Moment
     updated: Moment
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: Annotated[dict[str, Any], AfterValidator(_small)] = Field(default_factory=dict)
     head: Annotated[int, Field(ge=0, le=MAX_SEQ)] = 0
     messages: list[SavedMessage]
 
@@ -124,7 +130,7 @@ def check_version(version: object) -> None:
 
 
 def read(conversation: dict[str, object]) -> Draft:
-    """One conversation of a document of ours. Raises BadConversation."""
+    """One conversation of a document of ours. It keeps its id if that is one of ours. Raises BadConversation."""
     try:
         saved = SavedSession.model_validate(conversation)
     except ValidationError as error:
@@ -135,7 +141,7 @@ def read(conversation: dict[str, object]) -> Draft:
     messages = [_settled(SnapshotMessage(**dict(message))) for message in saved.messages]
     _check_tree(messages)
     about = About(
-        id=saved.id,
+        id=saved.id if SESSION_ID.fullmatch(saved.id) else "",
         owner=LOCAL,
         title=saved.title,
         titled=saved.titled,
@@ -145,11 +151,6 @@ def read(conversation: dict[str, object]) -> Draft:
         settings=saved.settings,
     )
     return Draft(about, max([saved.head, len(messages), *_numbers(messages)]), messages, "switchboard", saved.id)
-
-
-def renamed(draft: Draft, session_id: str) -> Draft:
-    """The same under another id."""
-    return replace(draft, about=replace(draft.about, id=session_id))
 
 
 def _settled(message: SnapshotMessage) -> SnapshotMessage:

@@ -50,5 +50,5 @@ def test_plain_text_is_no_markdown() -> None:
 )
 def test_hostile_markdown_takes_no_longer_than_other_text(piece: str) -> None:
     began = time.process_time()
-    contained(piece * (1_000_000 // len(piece)), 2)
+    contained(piece * (300_000 // len(piece)), 2)
     assert time.process_time() - began < 8

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from server.exchange.fences import fenced
 from server.exchange.markdown import markdown
@@ -57,6 +57,7 @@ def test_other_branches_come_behind() -> None:
     )
 
 
+@settings(max_examples=30)
 @given(stored())
 def test_every_message_is_told_once(kept: Stored) -> None:
     messages = [

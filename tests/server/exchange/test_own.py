@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from server.exchange.draft import DocumentError, Draft, Problem, fingerprint
-from server.exchange.own import document, renamed, told
+from server.exchange.own import document, told
 from server.exchange.reading import read
 from server.history.records import Piece, RunRecord, Stored
 from tests.server.exchange.conversations import ai, conversation, stored, user
@@ -34,6 +34,7 @@ def with_message(number: int, **fields: Any) -> bytes:
     return changed(messages=messages)
 
 
+@settings(max_examples=60)
 @given(stored())
 def test_what_was_written_is_read_again(kept: Stored) -> None:
     draft = read_one(document(kept, 1_700_000_000.0))
@@ -76,8 +77,8 @@ def test_a_running_answer_has_its_text_so_far_and_comes_back_interrupted() -> No
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (changed(id="../../etc/passwd"), "id"),
-        (changed(id="AB" * 16), "id"),
+        (changed(id=3), "id"),
+        (changed(id="x" * 300), "id"),
         (changed(title=""), "title"),
         (changed(title="x" * 201), "title"),
         (changed(created=None), "created"),
@@ -85,6 +86,7 @@ def test_a_running_answer_has_its_text_so_far_and_comes_back_interrupted() -> No
         (changed(head=-1), "head"),
         (changed(head=2**64), "head"),
         (changed(settings=[]), "settings"),
+        (changed(settings={"a": "x" * 70_000}), "settings"),
         (changed(messages={}), "messages"),
         (changed(messages=[]), "no messages"),
         (changed(messages=[3]), "messages.0"),
@@ -117,12 +119,21 @@ def test_a_document_of_a_newer_version_is_left_to_it() -> None:
         read_one(data)
 
 
-def test_a_conversation_under_another_name_is_the_same() -> None:
+@pytest.mark.parametrize("name", ["../../etc/passwd", "AB" * 16, "", "ab" * 17])
+def test_an_id_that_is_none_of_ours_is_not_taken_over(name: str) -> None:
+    draft = read_one(changed(id=name))
+    assert isinstance(draft, Draft)
+    assert (draft.about.id, draft.source_id) == ("", name)
+
+
+def test_the_same_messages_under_other_names_are_the_same() -> None:
     draft = read_one(document(TEA, 0.0))
     assert isinstance(draft, Draft)
-    other = renamed(draft, "cd" * 16)
-    assert other.about.id == "cd" * 16
-    assert fingerprint(other.messages) == fingerprint(draft.messages)
+    others = [
+        each.model_copy(update={"id": f"x{each.id}", "parent_id": each.parent_id and f"x{each.parent_id}"})
+        for each in draft.messages
+    ]
+    assert fingerprint(others) == fingerprint(draft.messages)
 
 
 @pytest.mark.parametrize("difference", [{"message": "Tea!"}, {"reasoning": "Hm."}, {"model": "b/c"}, {"at": 3.0}])

@@ -20,7 +20,7 @@ def depth_of(document: object) -> int:
     return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(documents, max_size=4), st.sampled_from([None, 1]), st.booleans())
 def test_elements_are_those_of_the_array(array: list[object], indent: int | None, ascii_only: bool) -> None:
     data = json.dumps(array, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
@@ -29,7 +29,7 @@ def test_elements_are_those_of_the_array(array: list[object], indent: int | None
     assert [span.depth for span in spans] == [depth_of(element) for element in array]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), documents, max_size=4), st.booleans())
 def test_members_are_those_of_the_object(members_: dict[str, object], spaced: bool) -> None:
     data = json.dumps(members_, indent=1 if spaced else None).encode()
@@ -56,12 +56,12 @@ def test_a_byte_order_mark_and_white_space_are_passed_over() -> None:
 
 
 HOSTILE = {
-    "brackets": b"[" * 400_000,
+    "brackets": b"[" * 100_000,
     "escapes": b'"' + b"\\n" * 2_000_000,
     "spaces": b" " * 4_000_000,
     "digits": b"9" * 4_000_000,
-    "strings": b'[""' * 200_000,
-    "quotes": b'"a' * 400_000,
+    "strings": b'[""' * 50_000,
+    "quotes": b'"a' * 100_000,
 }
 
 
