@@ -50,7 +50,7 @@ export class Navigation extends EventTarget {
     const { store, list } = this;
     const asked = store.session;
     if (asked && asked !== session) this.#lose(FORGOTTEN);
-    else if (asked && store.seq > 0 && epoch !== store.epoch) list.addMessage(RESTARTED, "system");
+    else if (asked && store.seq > 0 && epoch !== store.epoch) list.tell("server", RESTARTED);
     store.greet(session, epoch);
     if (!this.isGreeted) list.greet(`${message.replace(/\.*$/, ".")} Model: ${displayName(model || "none")}`);
     this.isGreeted = true;
@@ -60,7 +60,7 @@ export class Navigation extends EventTarget {
   /** Something of the conversation has come: from now on a reload comes back to it. */
   arrived() {
     this.isOpening = false;
-    if (this.#wanted && this.store.messages.has(this.#wanted)) this.list.reveal?.(this.#wanted);
+    if (this.#wanted && this.store.messages.has(this.#wanted)) this.list.reveal(this.#wanted);
     this.#wanted = null;
     if (this.store.seq > 0) nameInAddress(this.store.session);
   }

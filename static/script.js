@@ -3,6 +3,8 @@
  *
  * The state is the store's; what is drawn is the views'. This file holds what passes between them.
  */
+import { conversationInAddress } from "./address.js";
+import { Commands } from "./commands.js";
 import { Conversations } from "./conversations.js";
 import { schedule } from "./frames.js";
 import { HistoryApi } from "./history_api.js";
@@ -44,19 +46,23 @@ export const store = new Store();
 const models = new Models(base);
 const settings = new Settings();
 const socket = new ConversationSocket(socketUrl.href, () => store);
-const list = new MessageList(messagesContainer, store, (id) => socket.send({ type: "queue_remove", id }));
+const commands = new Commands(socket, store, { params: chosenParams, offline: () => complain(NOT_CONNECTED) });
+const follower = new Follower(byId("scroller"), messagesContainer, byId("jump-to-latest"));
+const list = new MessageList(messagesContainer, store, commands, follower, focusInput);
 const loading = new LoadingMessages(addMessage);
 const menu = new ModelMenu(chooseModel);
 const settingsPanel = new SettingsPanel(settings);
-const follower = new Follower(byId("scroller"), messagesContainer, byId("jump-to-latest"));
 const composer = new Composer(
   { form: byId("chat-form"), input: messageInput, send: sendButton, stop: byId("stop-button") },
-  { onSend: sendMessage, onStop: stop },
+  { onSend: sendMessage, onStop: () => commands.stop(), onEditLast: () => list.editLast() },
 );
 const navigation = new Navigation({ store, socket, list, loading });
 const drawer = attachDrawer();
 const conversations = new Conversations(new HistoryApi(base));
 const sidebar = new Sidebar(conversations, navigation, drawer);
+
+/** What the server says of itself, by the state it says it is in: news of one matter replace what was said before. */
+const MATTERS = { draining: "server", history_off: "history", history_on: "history" };
 
 let progress = null; // of the running answer
 let lastSpeed; // tokens per second of the last answer
@@ -80,9 +86,7 @@ export function sendMessage() {
   const message = composer.text.trim();
   if (!message) return;
   if (socket.state !== "connected") return complain(NOT_CONNECTED);
-  const params = settings.params(models.selected?.context_length ?? Infinity);
-  const cmd_id = socket.send({ type: "user", message, ...(params && { params }) });
-  list.addPending(cmd_id, message);
+  list.addPending(commands.say(message), message);
   composer.text = "";
   refresh();
   scrollToBottom();
@@ -92,6 +96,7 @@ export function sendMessage() {
 const TRANSIENTS = {
   system: (frame) => (frame.session ? greet(frame) : tell(frame)),
   session: (frame) => conversations.take(frame),
+  ack: ({ cmd_id }) => commands.done(cmd_id),
   error: refuse,
   progress: (frame) => {
     if (!store.messages.get(frame.id)?.running) return; // a prompt that waits for the running answer is shown as queued
@@ -109,15 +114,16 @@ export function handleMessage(data) {
   if (!isLogged) TRANSIENTS[data.type]?.(data);
   else if (store.apply(data) === "gap") connect(); // something went missing: come back and ask for it
   if (isLogged) navigation.arrived();
+  composer.name(conversationInAddress());
   refresh();
 }
 
 export function showTypingIndicator(message) {
-  list.showTypingIndicator(message);
+  list.typing.show(message);
 }
 
 export function removeTypingIndicator() {
-  list.removeTypingIndicator();
+  list.typing.hide();
 }
 
 /** Put a message of the page's own at the end of the conversation. */
@@ -139,15 +145,18 @@ function greet(hello) {
 
 /** The server says something to everybody. */
 function tell(frame) {
-  addMessage(frame.message, "system");
+  list.tell(MATTERS[frame.state], frame.message);
   conversations.heed(frame);
 }
 
-/** The server refused something; a message that it refused goes back into the text box. */
+/** The server refused something; words that it refused go back to where they were written. */
 function refuse(problem) {
   if (problem.code === "bad_resume" || problem.code === "unknown_session") return; // a snapshot or a greeting follows
+  const { id, text, late } = commands.refused(problem);
+  if (late) return; // what became of it is shown already
   const message = list.removePending(problem.cmd_id);
   if (message && !composer.text) composer.text = message;
+  if (id) list.edit(id, text);
   complain(problem);
 }
 
@@ -157,11 +166,9 @@ function complain(problem) {
   scrollToBottom();
 }
 
-function stop() {
-  const answer = store.running.at(-1);
-  if (!answer) return false;
-  socket.send({ type: "stop", id: answer.id });
-  return true;
+/** How answers are to be sampled. */
+function chosenParams() {
+  return settings.params(models.selected?.context_length ?? Infinity);
 }
 
 async function chooseModel(name) {
@@ -201,6 +208,7 @@ function showSurroundings() {
   const connected = socket.state === "connected";
   composer.connected = connected;
   composer.running = running > 0;
+  composer.stopsAll = commands.stopsAll;
   const { selected: model, figures } = models;
   showEngine({ connected, model, figures, running, waiting: store.queue.length, progress, speed: lastSpeed });
   showEmptyState(list.isEmpty && !navigation.isOpening, model);
@@ -229,7 +237,7 @@ models.addEventListener("change", () => {
 socket.addEventListener("state", () => {
   ws = socket.ws;
   if (navigation.wasDeleted(socket.closeCode)) return;
-  showConnection(socket.state, navigation.isGreeted);
+  showConnection(socket.state, navigation.isGreeted, socket.closeCode);
   refresh();
 });
 socket.addEventListener("frame", ({ detail }) => handleMessage(detail));
@@ -237,7 +245,13 @@ socket.addEventListener("frame", ({ detail }) => handleMessage(detail));
 addEventListener("online", () => socket.wake());
 addEventListener("pageshow", ({ persisted }) => persisted && socket.wake());
 document.addEventListener("visibilitychange", () => document.hidden || socket.wake());
+commands.addEventListener("stops", refresh);
+commands.addEventListener("returned", ({ detail }) => {
+  if (!composer.text) composer.text = detail;
+});
 navigation.addEventListener("change", () => {
+  commands.clear();
+  composer.show(conversationInAddress());
   focusInput();
   refresh();
 });
@@ -247,7 +261,7 @@ attachMore();
 attachShortcuts({
   newChat,
   search: () => sidebar.startSearch(),
-  stop,
+  stop: () => commands.stop(),
   undo: () => sidebar.undo(),
   write: () => messageInput.focus(),
 });
@@ -257,6 +271,7 @@ attachStarters((prompt) => {
   messageInput.focus();
 });
 
+composer.show(conversationInAddress());
 loadAvailableModels();
 navigation.start();
 focusInput();

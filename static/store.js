@@ -66,12 +66,6 @@ export class Store extends EventTarget {
     return this.tree.path();
   }
 
-  /** Whether what was said by this command has come to the server, whatever became of it. */
-  knows(cmd_id) {
-    const said = (message) => message.cmd_id === cmd_id;
-    return this.queue.some(said) || [...this.messages.values()].some(said);
-  }
-
   /**
    * Fold one frame that has a `seq`: a log event or a snapshot.
    * @returns {"applied" | "known" | "gap"} `gap`: events are missing in between; come back after `seq`

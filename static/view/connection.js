@@ -11,24 +11,31 @@ const LIGHTS = {
   disconnected: ["Disconnected", "bad"],
   stopped: ["Disconnected", "bad"],
 };
+const RESTARTING = 1012;
 let isAway = false;
 
 /**
  * @param {import("../socket.js").ConversationSocket["state"]} state
  * @param {boolean} wasConnected whether there was a connection before
+ * @param {number | null} closeCode why the last connection was closed
  */
-export function showConnection(state, wasConnected) {
+export function showConnection(state, wasConnected, closeCode) {
   const [word, light] = LIGHTS[state];
   byId("connection").dataset.state = state;
   byId("connection-dot").dataset.state = light;
   byId("connection-text").textContent = word;
-  const lost = wasConnected ? "The connection to the server is lost." : "The server cannot be reached.";
-  const words = state === "stopped" ? "The server closed this connection." : `${lost} Trying again…`;
+  const words = describe(state, wasConnected, closeCode);
   byId("offline-text").textContent = words;
   if (state === "connecting") return; // whether that helps is seen in a moment
   if (isAway !== (light === "bad")) announceChange(light, words);
   isAway = light === "bad";
   byId("offline").hidden = !isAway;
+}
+
+function describe(state, wasConnected, closeCode) {
+  if (state === "stopped") return "The server closed this connection.";
+  if (closeCode === RESTARTING) return "The server is restarting. Trying again…";
+  return `${wasConnected ? "The connection to the server is lost." : "The server cannot be reached."} Trying again…`;
 }
 
 function announceChange(light, words) {

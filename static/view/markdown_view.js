@@ -34,6 +34,8 @@ export class MarkdownView {
   #env = {};
   #tail = [];
   #tailText = null;
+  /** @type {{frozen: number, nodes: ChildNode[]} | null} the block that the end of the text had drawn for good */
+  #end = null;
   #resting = 0;
   #isWaiting = false;
   /** @type {{block: CodeBlock, mark: string, midLine: boolean} | null} */ #code = null;
@@ -45,12 +47,14 @@ export class MarkdownView {
   }
 
   /**
-   * Take the whole text so far; `work` draws it. A text that does not begin with what is drawn is drawn anew.
+   * Take the whole text so far; `work` draws it. A text that does not begin with what is drawn is drawn anew. One that
+   * was done may go on after all.
    * @param {string} text
    * @param {boolean} done nothing will follow
    */
   update(text, done) {
     const normal = text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text;
+    if (this.#done && !done) this.#thaw();
     if (!normal.startsWith(this.#text.slice(0, this.#frozen))) this.#restart();
     this.#text = normal;
     this.#done = done;
@@ -71,13 +75,21 @@ export class MarkdownView {
     return this.#openCode() || this.#freezeBlocks() || this.#drawTail();
   }
 
+  /** The last block is not the last word: what comes may belong to it. */
+  #thaw() {
+    if (!this.#end) return this.#restart();
+    for (const node of this.#end.nodes) node.remove();
+    this.#frozen = this.#end.frozen;
+    this.#end = null;
+  }
+
   #restart() {
     this.container.replaceChildren();
     Object.assign(this.#env, { references: {} });
     this.#frozen = this.#blocks = 0;
     this.#window = FIRST_WINDOW;
     this.#tail = [];
-    this.#tailText = this.#code = this.#plain = null;
+    this.#tailText = this.#code = this.#plain = this.#end = null;
   }
 
   /** Begin a code block when the unfrozen text starts with a fence. */
@@ -171,20 +183,23 @@ export class MarkdownView {
     return this.#openPlain();
   }
 
+  /** @returns {ChildNode[]} what was drawn */
   #freeze(markdown) {
     this.#dropTail();
     const fragment = renderMarkdown(markdown, this.#env);
     dressCode(fragment, true);
+    const nodes = [...fragment.childNodes];
     this.container.append(fragment);
     this.#frozen += markdown.length;
     this.#window = FIRST_WINDOW;
+    return nodes;
   }
 
   /** Draw the last block as it stands, or wait when it was drawn a moment ago. @returns {false} nothing is left */
   #drawTail() {
     const rest = this.#text.slice(this.#frozen);
     if (this.#done) {
-      this.#freeze(rest);
+      if (rest) this.#end = { frozen: this.#frozen, nodes: this.#freeze(rest) };
       return false;
     }
     const shown = rest.slice(0, rest.length - undecided(rest));

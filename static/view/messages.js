@@ -1,57 +1,66 @@
 /**
- * The conversation on the page: one element a message, appended and changed in place, never drawn anew as a whole.
+ * The conversation on the page: the selected branch, what the page itself has to say, and what waits at the end.
  *
- * Owns the nodes in the log, from the first message to the prompts that wait at its end. Follows the store's events.
+ * Owns the log's element. Follows the store's events, and keeps the focus and the place on the screen when another
+ * branch comes on show.
  *
  * @typedef {import("../store.js").Store} Store
- * @typedef {import("../store.js").Message} Message
- *
- * @typedef {object} View one message's elements
- * @property {HTMLElement[]} elements
- * @property {HTMLElement} last of them
- * @property {(message: Message) => void} update
- * @property {() => void} remove
- * @property {() => void} [abandon] nothing more will come of it
+ * @typedef {import("./branch.js").Deeds} Deeds
+ * @typedef {import("./branch.js").View} View
  */
-import { AnswerView } from "./answer.js";
-import { element, icon, unseen } from "./elements.js";
-import { ordinal } from "./figures.js";
-import { explain } from "./problems.js";
-import { progressWords } from "./progress.js";
+import { Branch } from "./branch.js";
+import { element } from "./elements.js";
+import { problemElement } from "./problem.js";
+import { TypingIndicator } from "./typing_indicator.js";
+import { Waiting } from "./waiting.js";
+
+const DRAWN_AT_ONCE_MS = 40;
 
 export class MessageList {
-  /** @type {Map<string, View>} by message */
-  #views = new Map();
+  /** @type {Map<string, HTMLElement>} what the server said of itself, by what it is about */ #told = new Map();
   #above = null; // the element below which the conversation begins: a greeting, or what the server no longer has
   #hasKept = false;
-  #typing = null;
-  #waiting = element("div", { class: "waiting-prompts" });
+  #wanted = null; // the id of a message to bring into view as soon as its branch is on show
 
   /**
    * @param {HTMLElement} container
    * @param {Store} store
-   * @param {(id: string) => void} removeQueued asked when a person takes a waiting prompt back
+   * @param {Deeds} deeds
+   * @param {import("./follow.js").Follower} follower
+   * @param {() => void} write puts the focus where a message is written
    */
-  constructor(container, store, removeQueued) {
-    this.container = container;
-    this.store = store;
-    this.removeQueued = removeQueued;
-    this.pending = new Map();
-    container.append(this.#waiting);
+  constructor(container, store, deeds, follower, write) {
+    Object.assign(this, { container, store, deeds, follower, write });
+    this.typing = new TypingIndicator();
+    this.waiting = new Waiting(deeds);
+    this.branch = new Branch(store, deeds, this.typing.place);
+    container.append(this.typing.place, this.waiting.element);
     store.addEventListener("reset", () => this.#synchronize());
     store.addEventListener("message", ({ detail }) => this.#show(store.messages.get(detail)));
-    store.addEventListener("text", ({ detail }) => this.#write(store.messages.get(detail)));
-    store.addEventListener("ended", ({ detail }) => this.#end(store.messages.get(detail)));
-    store.addEventListener("selected", () => this.#synchronize());
-    store.addEventListener("removed", () => this.#synchronize());
+    for (const event of ["selected", "removed"]) store.addEventListener(event, () => this.#exchange());
+    for (const event of ["text", "ended"]) store.addEventListener(event, ({ detail }) => this.#change(detail));
     store.addEventListener("queue", () => this.#showWaiting());
   }
 
   /** Put a message of the page's own at the end. Returns its element. */
   addMessage(message, type) {
     const node = element("div", { class: `message ${type}` }, message);
-    this.#waiting.before(node);
+    this.typing.place.before(node);
     return node;
+  }
+
+  /** Say what went wrong and what to do. Returns its element. */
+  addProblem(problem) {
+    const node = problemElement(problem);
+    this.typing.place.before(node);
+    return node;
+  }
+
+  /** Say something at the end, instead of what was said of the same matter before. @param {string} [matter] */
+  tell(matter, words) {
+    this.#told.get(matter)?.remove();
+    const node = this.addMessage(words, "system");
+    if (matter) this.#told.set(matter, node);
   }
 
   /** Put the server's first words above the conversation. */
@@ -60,200 +69,140 @@ export class MessageList {
     this.container.prepend(this.#above);
   }
 
-  /** Say what went wrong and what to do. Returns its element. */
-  addProblem(problem) {
-    const node = problemElement(problem);
-    this.#waiting.before(node);
-    return node;
-  }
-
-  showTypingIndicator(message) {
-    const dots = element("span", { class: "typing-dots", "aria-hidden": "true" }, ...[1, 2, 3].map(() => element("i")));
-    this.#typing ??= element("div", { class: "message typing" }, element("span", { class: "typing-words" }), dots);
-    this.#typing.firstChild.textContent = message.replace(/(\.\.\.|…)$/, "");
-    if (!this.#typing.isConnected) this.#waiting.before(this.#typing);
-  }
-
-  removeTypingIndicator() {
-    this.#typing?.remove();
-    this.#typing = null;
-  }
-
-  /** Say how far the running answer is while no text comes. */
-  showProgress(progress) {
-    if (!this.store.messages.get(progress.id)?.message) this.showTypingIndicator(progressWords(progress));
-  }
-
   /** Draw what a person just said, before the server confirms it. */
   addPending(cmd_id, message) {
-    this.pending.set(cmd_id, message);
-    this.#showWaiting();
+    this.waiting.addSending(cmd_id, message);
   }
 
   /** The server has it, or refused it. @returns {string | undefined} what was said */
   removePending(cmd_id) {
-    const message = this.pending.get(cmd_id);
-    if (this.pending.delete(cmd_id)) this.#showWaiting();
-    return message;
+    return this.waiting.removeSending(cmd_id);
+  }
+
+  /** Say how far the running answer is while no text comes. */
+  showProgress(progress) {
+    const answer = this.store.messages.get(progress.id);
+    if (!answer.message && this.store.tree.isShown(progress.id)) this.typing.showProgress(progress);
   }
 
   /** The server no longer has this conversation: keep it on the page, above `words` and apart from what comes. */
   keepAsIs(words) {
     this.#hasKept = !this.isEmpty;
-    for (const view of this.#views.values()) view.abandon?.();
-    this.#views.clear();
-    this.removeTypingIndicator();
+    this.branch.abandon();
+    this.typing.hide();
     this.#above = this.addMessage(words, "system");
   }
 
   /** Whether there is nothing of a conversation on the page. */
   get isEmpty() {
-    const { store } = this;
-    return !this.#views.size && !this.#hasKept && !this.pending.size && !store.queue.length && !store.running.length;
+    return this.branch.isEmpty && !this.#hasKept && this.waiting.isEmpty && !this.store.running.length;
   }
 
   /** Empty the page for another conversation. */
   clear() {
-    for (const view of this.#views.values()) view.remove();
-    this.#views.clear();
-    this.removeTypingIndicator();
-    this.pending.clear();
-    this.#above = null;
+    this.branch.clear();
+    this.#told.clear();
+    this.typing.hide();
+    this.waiting.clear();
+    this.#above = this.#wanted = null;
     this.#hasKept = false;
-    this.#waiting.replaceChildren();
-    this.container.replaceChildren(this.#waiting);
+    this.container.replaceChildren(this.typing.place, this.waiting.element);
   }
 
-  /** Make the page show the store's path, reusing the elements that are there. */
+  /** Let a message, said or waiting, be rewritten in place. @param {string} [draft] to go on with */
+  edit(id, draft) {
+    if (this.store.queue.some((prompt) => prompt.id === id)) this.waiting.edit(id, draft);
+    else if (draft === undefined) this.branch.get(id)?.edit();
+    else this.branch.keepDraft(id, draft);
+  }
+
+  /** Let the person's last message be rewritten. @returns {boolean} whether there is one */
+  editLast() {
+    const last = this.store.queue.at(-1) ?? this.branch.lastSaid?.message;
+    if (last) this.edit(last.id);
+    return last !== undefined;
+  }
+
+  /** Bring a message into view, on whichever branch it is. */
+  reveal(id) {
+    const view = this.branch.get(id);
+    this.#wanted = view ? null : id;
+    if (view) this.follower.show(view.elements[0]);
+    else if (this.store.messages.has(id)) this.deeds.select(id);
+  }
+
+  /** A message is new. Who asked for it, and so for others to give way to it, sees it; everybody else stays in place. */
+  #show({ cmd_id }) {
+    if (!this.deeds.isOwn(cmd_id)) return this.#exchange();
+    this.#synchronize();
+    this.follower.scrollToBottom();
+  }
+
+  /** Make the page show the store's branch, reusing the elements that are there. @returns {View[]} those that are new */
   #synchronize() {
-    const path = this.store.path();
-    const wanted = new Set(path.map((message) => message.id));
-    for (const [id, view] of this.#views) {
-      if (wanted.has(id)) continue;
-      view.remove();
-      this.#views.delete(id);
-    }
-    let previous = this.#above;
-    for (const message of path) {
-      this.#settlePending(message);
-      const view = this.#views.get(message.id);
-      if (view) view.update(message);
-      else if (!message.running || message.message) this.#place(message, previous);
-      previous = this.#views.get(message.id)?.last ?? previous;
-    }
-    this.removeTypingIndicator();
-    if (this.store.running.some((answer) => !answer.message)) this.showTypingIndicator("AI is typing");
+    const path = this.branch.path();
+    const gone = this.branch.missing(path);
+    const focus = focusWithin(gone);
+    const fresh = this.branch.show(path, gone, this.#above);
+    for (const { message } of fresh) this.removePending(message.cmd_id);
+    if (focus) this.#refocus(focus, fresh);
+    this.#showTyping();
     this.#showWaiting();
+    return fresh;
   }
 
-  /** Put a message that is new at the end. */
-  #append(message) {
-    this.#place(message, this.#waiting.previousElementSibling);
-    this.#views.get(message.id).last.classList.add("arriving");
+  /** Something else may be on show: draw it where the one before stood, and keep that place on the screen. */
+  #exchange() {
+    const [before] = this.branch.missing(this.branch.path());
+    if (before) this.follower.hold(placeOf(before), () => placeOf(this.#drawVisible(this.#synchronize())));
+    else this.#synchronize();
+    if (this.branch.get(this.#wanted)) this.reveal(this.#wanted);
   }
 
-  #place(message, previous) {
-    const view = viewOf(message);
-    this.#views.set(message.id, view);
-    if (previous) previous.after(...view.elements);
-    else this.container.prepend(...view.elements);
+  /** Draw at once what of the new views is seen. @returns {View | undefined} the first */
+  #drawVisible(fresh) {
+    const deadline = performance.now() + DRAWN_AT_ONCE_MS;
+    for (const view of fresh) {
+      if (performance.now() >= deadline || this.follower.isBelow(view.elements[0])) break;
+      view.work?.(deadline);
+    }
+    return fresh[0];
   }
 
-  #show(message) {
-    this.#settlePending(message);
-    if (message.running) this.showTypingIndicator("AI is typing");
-    else this.#append(message);
+  #change(id) {
+    if (this.branch.get(id)) this.branch.update(id);
+    else if (this.store.tree.isShown(id)) this.#synchronize();
   }
 
-  #write(message) {
-    if (!message?.message && !message?.reasoning) return;
-    this.removeTypingIndicator();
-    const view = this.#views.get(message.id);
-    if (view) view.update(message);
-    else this.#append(message);
-  }
-
-  #end(message) {
-    this.removeTypingIndicator();
-    const view = this.#views.get(message.id);
-    if (view) view.update(message);
-    else this.#append(message);
-  }
-
-  #settlePending({ cmd_id }) {
-    if (cmd_id) this.removePending(cmd_id);
+  #showTyping() {
+    const waits = ({ id }) => !this.branch.get(id) && this.store.tree.isShown(id);
+    if (!this.store.running.some(waits)) this.typing.hide();
+    else if (!this.typing.isShown) this.typing.show("AI is typing");
   }
 
   #showWaiting() {
-    for (const { cmd_id } of this.store.queue) this.pending.delete(cmd_id);
-    const queued = this.store.queue.map((prompt, index) => this.#queuedPrompt(prompt, index + 1));
-    const pending = [...this.pending.values()].map((text) => userElement(text, "sending"));
-    this.#waiting.replaceChildren(...queued, ...pending);
+    for (const [id, draft] of this.waiting.update(this.store.queue)) this.branch.keepDraft(id, draft);
   }
 
-  #queuedPrompt({ id, message }, position) {
-    const title = "Take this message back";
-    const remove = element("button", { type: "button", class: "quiet-button", title, "aria-label": title }, icon("close"));
-    remove.addEventListener("click", () => this.removeQueued(id));
-    const node = userElement(message, "queued");
-    node.append(element("span", { class: "queued-note" }, `Queued, ${ordinal(position)} in line`, remove));
-    return node;
+  /** Give the focus to what took the place of the button that had it, or back to where messages are written. */
+  #refocus({ parent, deed }, fresh) {
+    const heir = fresh.find(({ message }) => message.parent_id === parent);
+    const button = deed && heir?.elements[0].querySelector(`[data-deed="${deed}"]`);
+    if (button) button.focus({ preventScroll: true });
+    else this.write();
   }
 }
 
-/** The view that draws a message. @param {Message} message @returns {View} */
-function viewOf(message) {
-  if (message.role === "ai") return new AnswerTurn(message);
-  const { role, message: words } = message;
-  const node = role === "user" ? userElement(words) : element("div", { class: "message system" }, words);
-  const update = ({ message: text }) => (node.querySelector(".body") ?? node).replaceChildren(text);
-  return { elements: [node], last: node, update, remove: () => node.remove() };
+/** Which button of these views has the focus, if one has. */
+function focusWithin(views) {
+  const { activeElement } = document;
+  const owner = views.find(({ elements }) => elements.some((node) => node.contains(activeElement)));
+  return owner && { parent: owner.message.parent_id, deed: activeElement.dataset.deed };
 }
 
-/** An answer and, below it, the failure that ended it. A failure before the first word stands alone. */
-class AnswerTurn {
-  #answer = null;
-  #problem = null;
-
-  /** @param {Message} message */
-  constructor(message) {
-    this.update(message);
-  }
-
-  get elements() {
-    return [this.#answer?.element, this.#problem].filter(Boolean);
-  }
-
-  get last() {
-    return this.elements.at(-1);
-  }
-
-  /** @param {Message} message */
-  update(message) {
-    if (this.#answer) this.#answer.update(message);
-    else if (message.message || message.reasoning || !message.error) this.#answer = new AnswerView(message);
-    if (!message.error || this.#problem) return;
-    this.#problem = problemElement(message.error);
-    this.#answer?.element.after(this.#problem);
-  }
-
-  abandon() {
-    this.#answer?.abandon();
-  }
-
-  remove() {
-    this.#answer?.remove();
-    this.#problem?.remove();
-  }
-}
-
-function problemElement(problem) {
-  const [title, advice] = explain(problem);
-  const words = element("span", {}, element("strong", {}, title), advice ? ` ${advice}` : "");
-  return element("div", { class: "message error" }, icon("alert"), words);
-}
-
-function userElement(text, state = "") {
-  const body = element("div", { class: "body" }, text);
-  return element("article", { class: `message user ${state}`.trim() }, unseen("You: "), body);
+/** What of a view is to stay where it is: its beginning, and the buttons that lead to other versions. */
+function placeOf(view) {
+  if (!view) return null;
+  const [beginning] = view.elements;
+  return { beginning, control: view.arrows?.element.offsetParent ? view.arrows.element : beginning };
 }

@@ -64,7 +64,7 @@ def test_axe_finds_nothing_in_any_state(
     chat.page.locator("#send-button").click()
     expect(chat.page.locator(".message.queued")).to_be_visible()
     assert violations(chat.page) == [], "Waiting, with another prompt queued."
-    chat.page.locator(".message.queued button").click()
+    chat.page.get_by_role("button", name="Take this message back").click()
     chat.stop_button.click()
     chat.page.locator("#more-button").click()
     chat.page.locator("#show-keys").click()
@@ -75,7 +75,7 @@ def test_the_whole_page_can_be_used_with_the_keyboard_alone(chat: ChatPage) -> N
     chat.ask("Look: [a link](https://example.org)\n\n```python\nx = 1\n```")
     chat.page.evaluate("() => document.activeElement.blur()")
     seen: list[str] = []
-    for _ in range(20):
+    for _ in range(26):
         chat.page.keyboard.press("Tab")
         seen.append(
             chat.page.evaluate(

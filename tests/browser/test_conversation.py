@@ -55,7 +55,7 @@ def test_stop_ends_the_answer_and_keeps_what_came(chat: ChatPage) -> None:
     expect(chat.page.locator("#send-button")).to_be_hidden()
     chat.stop_button.click()
     chat.wait_answered()
-    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("stopped")
+    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("Stopped before it was done.")
     expect(chat.last_answer).to_contain_text("1 2 3")
     expect(chat.input).to_be_focused()
 
@@ -69,7 +69,7 @@ def test_escape_stops_but_first_closes_what_lies_over_the_page(chat: ChatPage) -
     expect(chat.stop_button).to_be_visible()
     chat.page.keyboard.press("Escape")
     chat.wait_answered()
-    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("stopped")
+    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("Stopped before it was done.")
 
 
 def test_waiting_is_never_silent(chat: ChatPage) -> None:
@@ -109,7 +109,7 @@ def test_a_prompt_said_meanwhile_waits_in_sight_and_can_be_taken_back(chat: Chat
     chat.say("second")
     chat.say("third")
     expect(queued).to_have_count(2)
-    expect(queued.nth(1)).to_contain_text("Queued, 2nd in line")
+    expect(queued.nth(1)).to_contain_text("Waiting, 2nd")
     queued.nth(0).get_by_role("button", name="Take this message back").click()
     expect(queued).to_have_count(1)
     chat.stop_button.click()
@@ -145,7 +145,7 @@ def test_the_slider_limits_the_answer_and_is_remembered(chat: ChatPage) -> None:
     chat.page.keyboard.press("Escape")
     expect(chat.page.locator("#settings-summary")).to_have_text("16 tokens · T 0.7")
     chat.ask("count to 400 quickly")
-    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("cut at the limit of 16 tokens")
+    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("Cut at the limit of 16 tokens.")
     chat.page.reload()
     expect(chat.page.locator("#settings-summary")).to_have_text("16 tokens · T 0.7")
 
@@ -197,7 +197,7 @@ def test_a_starter_asks_its_question(chat: ChatPage) -> None:
     expect(chat.page.locator("#empty-state")).to_be_hidden()
 
 
-def test_a_draft_outlives_the_tab(chat: ChatPage) -> None:
+def test_a_draft_outlives_a_reload(chat: ChatPage) -> None:
     chat.input.fill("not yet sent")
     chat.page.reload()
     expect(chat.input).to_have_value("not yet sent")

@@ -49,9 +49,8 @@ FOLD = """async ([deliveries]) => {
         ...message, selected: tree.isSelected(message.id), shown: tree.isShown(message.id),
         siblings: message.role === "notice" ? [] : tree.siblings(message.id), size: tree.size(message.id) }));
     const path = store.path().filter(({ role }) => role !== "notice").map(({ id }) => id);
-    const knows = messages.filter(({ cmd_id }) => cmd_id && !store.knows(cmd_id));
     const running = store.running.map(({ id }) => id);
-    const found = { seq: store.seq, messages, path, leaf: tree.leaf(), queue: store.queue, knows, results, running };
+    const found = { seq: store.seq, messages, path, leaf: tree.leaf(), queue: store.queue, results, running };
     return JSON.parse(JSON.stringify(found)); // what is undefined is left out, as on the wire
 }"""
 
@@ -170,7 +169,6 @@ def assert_same(page: Page, deliveries: list[dict[str, object]], state: Conversa
     assert found["path"] == [node.id for node in state.path(state.leaf())]
     assert sorted(found["running"]) == sorted(answer.id for answer in snapshot.running)
     assert found["queue"] == [as_frame(prompt) for prompt in snapshot.queue]
-    assert found["knows"] == [], "A message's command is known as long as the message is there."
     for ours, message in zip(found["messages"], snapshot.messages, strict=True):
         wanted = as_frame(message)
         shown, siblings, size = ours.pop("shown"), ours.pop("siblings"), ours.pop("size")
