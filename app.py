@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -20,6 +20,7 @@ from config import ROOT, Settings, SettingsError, load_settings
 from server.admission import Admission
 from server.body_limit import BodyLimit, BodyLimitMiddleware
 from server.errors import add_error_handlers
+from server.history.store import History
 from server.hub import Hub
 from server.last_resort import LastResort, watch_process
 from server.logs import configure_logs
@@ -42,7 +43,7 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application: backends, hub, routes. The hub starts and ends with the application's lifespan."""
-    hub = Hub(create_backends(settings), hub_options(settings))
+    hub = Hub(create_backends(settings), hub_options(settings), open_history=history_opener(settings))
     policy = OriginPolicy(settings.host, settings.port, settings.allowed_hosts, settings.allowed_origins)
 
     @asynccontextmanager
@@ -111,6 +112,13 @@ def create_backends(settings: Settings) -> list[Backend]:
     return backends
 
 
+def history_opener(settings: Settings) -> Callable[[], Awaitable[History]] | None:
+    """What opens the history that the settings name; None when nothing is to be kept."""
+    if settings.database_url == "off":
+        return None
+    return lambda: History.open(settings.database_url, ROOT)
+
+
 def hub_options(settings: Settings) -> HubOptions:
     """The part of the settings that the hub works by."""
     shared = {name: getattr(settings, name) for name in HubOptions.__dataclass_fields__ if hasattr(settings, name)}
@@ -151,7 +159,7 @@ def main() -> int:
         log.info("configuration", **settings.effective())
         app = create_app(settings)
         admission = Admission(connections_within(settings.max_connections), settings.max_connections_per_client)
-        return serve(app, settings.host, settings.port, settings.max_frame_bytes, admission)
+        return serve(app, settings.host, settings.port, settings.max_frame_bytes, admission, drain=app.state.hub.drain)
     except SettingsError as error:
         print(f"Switchboard cannot start. {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     window_bytes: PositiveInt = 4 * 1024 * 1024
     window_s: Annotated[float, Field(ge=0)] = 300
     subscriber_bytes: PositiveInt = 256 * 1024
+    flush_interval_ms: Annotated[int, Field(ge=0, le=10_000)] = 250
     max_frame_bytes: PositiveInt = 65_536
     max_message_chars: PositiveInt = 32_000
     max_body_bytes: PositiveInt = 1024 * 1024

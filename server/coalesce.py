@@ -8,39 +8,53 @@ channel changes, or when the flush time is over.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from server.clock import Clock, Timer
 
 Channel = Literal["content", "reasoning"]
 
+CHANNELS: tuple[Channel, ...] = ("content", "reasoning")
 FLUSH_TOKENS = 10
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Coalescer:
-    """One answer's text on its way to the log. `emit(channel, offset, text)` is called for each delta."""
+    """One answer's text on its way to the log. `emit(channel, offset, text, token_ids)` is called for each delta.
 
-    def __init__(self, emit: Callable[[Channel, int, str], None], clock: Clock, flush_s: float) -> None:
-        self.texts: dict[Channel, list[str]] = {"content": [], "reasoning": []}
+    `token_ids` are those that came since the delta before.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[Channel, int, str, tuple[int, ...]], None],
+        clock: Clock,
+        flush_s: float,
+        before: Mapping[Channel, str] | None = None,
+    ) -> None:
+        """`before`: the text that is there already."""
+        before = before or {}
+        self.texts: dict[Channel, list[str]] = {channel: [before.get(channel, "")] for channel in CHANNELS}
         self._emit = emit
         self._clock = clock
         self._flush_s = flush_s
-        self._offsets: dict[Channel, int] = {"content": 0, "reasoning": 0}
+        self._offsets: dict[Channel, int] = {channel: len(before.get(channel, "")) for channel in CHANNELS}
         self._channel: Channel = "content"
         self._pending = ""
+        self._token_ids: list[int] = []
         self._tokens = 0
         self._started = False
         self._timer: Timer | None = None
 
-    def add(self, channel: Channel, text: str, tokens: int) -> None:
-        """Take in a piece that came of so many tokens."""
+    def add(self, channel: Channel, text: str, token_ids: Sequence[int] = ()) -> None:
+        """Take in a piece that came of these tokens, or of one that is not known."""
         if channel != self._channel:
             self.flush()
             self._channel = channel
         self._pending += text
-        self._tokens += tokens
+        self._token_ids += token_ids
+        self._tokens += len(token_ids) or 1
         if not self._started or self._tokens >= FLUSH_TOKENS or "\n" in text:
             self._emit_pending()
         elif self._timer is None and self._pending:
@@ -66,7 +80,8 @@ class Coalescer:
         offset = self._offsets[self._channel]
         self._offsets[self._channel] = offset + len(text)
         self.texts[self._channel].append(text)
-        self._emit(self._channel, offset, text)
+        token_ids, self._token_ids = tuple(self._token_ids), []
+        self._emit(self._channel, offset, text, token_ids)
 
 
 def _whole_characters(text: str, keep_half: bool) -> tuple[str, str]:

@@ -13,7 +13,16 @@ from typing import Protocol
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from server.protocol import CloseCode, EngineMessage, LoadingMessage, ModelsMessage, SystemMessage, encode
+from server.protocol import (
+    CloseCode,
+    EngineMessage,
+    LoadingMessage,
+    ModelsMessage,
+    SessionMessage,
+    SystemMessage,
+    encode,
+)
+from server.session import Session
 from server.subscriber import Subscriber, TooSlow
 
 CLOSE_TIMEOUT_S = 10.0
@@ -28,8 +37,10 @@ Handler = Callable[["str | None"], Awaitable[None]]  # given a frame's text; Non
 class Connection:
     """One open socket and its subscriber. It lasts until the client leaves or `close` is called."""
 
-    def __init__(self, websocket: WebSocket, subscriber: Subscriber) -> None:
+    def __init__(self, websocket: WebSocket, subscriber: Subscriber, *, lists: bool = False) -> None:
+        """`lists`: the client shows the list of conversations."""
         self.websocket = websocket
+        self.lists = lists
         self.subscriber = subscriber
         self._closing: tuple[int, str] | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -118,9 +129,9 @@ class ConnectionManager:
         if not self.active_connections and not self._streams:
             self._empty.set()
 
-    def attach(self, websocket: WebSocket, subscriber: Subscriber) -> Connection:
-        """Join an accepted socket with the subscriber that it sends for."""
-        connection = self._connections[websocket] = Connection(websocket, subscriber)
+    def attach(self, websocket: WebSocket, subscriber: Subscriber, *, lists: bool = False) -> Connection:
+        """Join an accepted socket with the subscriber that it sends for. `lists`: it is told of all conversations."""
+        connection = self._connections[websocket] = Connection(websocket, subscriber, lists=lists)
         return connection
 
     async def send_message(self, text: str, websocket: WebSocket) -> None:
@@ -129,9 +140,28 @@ class ConnectionManager:
 
     def broadcast(self, message: ModelsMessage | LoadingMessage | EngineMessage | SystemMessage) -> None:
         """Show `message` to everybody. One that reads slowly gets the latest of each kind. Never waits."""
-        key = f"{message.type} {message.model}" if isinstance(message, LoadingMessage | EngineMessage) else message.type
+        match message:
+            case LoadingMessage() | EngineMessage():
+                key = f"{message.type} {message.model}"
+            case SystemMessage():
+                key = f"{message.type} {message.state}"
+            case _:
+                key = message.type
         self._notices[key] = encode(message)
         self._show(key, (*self._connections.values(), *self._streams))
+
+    def show_line(self, line: SessionMessage, owner: str) -> None:
+        """Show a line of the list of conversations to those of their owner who show that list. Never waits."""
+        frame, key = encode(line), f"{line.type} {line.id}"
+        for connection in self._connections.values():
+            if connection.lists and connection.subscriber.session.about.owner == owner:
+                connection.subscriber.transient(key, frame)
+
+    def close_session(self, session: Session, code: int) -> None:
+        """Send away whoever follows one conversation. Never waits."""
+        for connection in (*self._connections.values(), *self._streams):
+            if connection.subscriber.session is session:
+                connection.close(code)
 
     def _show(self, key: str, connections: tuple[Follower, ...]) -> None:
         """In portions: to wake a thousand writers at once would hold up every answer."""

@@ -47,7 +47,6 @@ class Conversation:
         self.nodes: dict[str, Node] = {}  # in the order they came
         self.queue: dict[str, QueuedPrompt] = {}
         self.dropped: set[str] = set()  # messages that a notice said the model is no longer shown
-        self.commands: dict[str, str] = {}  # which message a command made, by its `cmd_id`
         self._chosen: dict[str | None, str] = {}  # of each message's children, the one the person looks at
         self._positions = 0
         self._changed: set[str] = set()
@@ -104,7 +103,6 @@ class Conversation:
         self._unqueue(event.id)
         text = GrowingText(event.message)
         self._add(Node(event.id, "user", event.parent_id, text, cmd_id=event.cmd_id, run=event.run, at=event.at))
-        self._remember(event.cmd_id, event.id)
 
     def _begin_answer(self, event: TypingEvent) -> None:
         node = self.nodes.get(event.id)
@@ -118,7 +116,6 @@ class Conversation:
         node.model, node.cmd_id = event.model, event.cmd_id
         node.kept = (node.content.length, node.reasoning.length)
         node.finish_reason = node.error = node.usage = node.timings = None
-        self._remember(event.cmd_id, event.id)
 
     def _add_notice(self, event: NoticeEvent) -> None:
         """A notice hangs on the message it followed."""
@@ -133,7 +130,6 @@ class Conversation:
         node = self.nodes.get(event.id)
         if node is None:
             node = self._add(Node(event.id, "ai", event.parent_id, cmd_id=event.cmd_id, at=event.at))
-            self._remember(event.cmd_id, event.id)
         self._changed.add(node.id)
         node.content = GrowingText(event.message)
         node.reasoning = GrowingText(event.reasoning or "")
@@ -179,15 +175,10 @@ class Conversation:
             self._chosen[parent] = child
             self._changed |= {child} if former is None else {child, former}
 
-    def _remember(self, cmd_id: str | None, identity: str) -> None:
-        if cmd_id is not None:
-            self.commands[cmd_id] = identity
-
     # The queue
 
     def _enqueue(self, prompt: QueuedPrompt) -> None:
         self.queue[prompt.id] = prompt
-        self._remember(prompt.cmd_id, prompt.id)
         self._queue_changed = True
 
     def _unqueue(self, identity: str) -> bool:
@@ -253,8 +244,6 @@ class Conversation:
         state.queue = {prompt.id: prompt for prompt in snapshot.queue}
         for message in snapshot.messages:
             state.restore(message, state._positions)
-        for prompt in snapshot.queue:
-            state._remember(prompt.cmd_id, prompt.id)
         return state
 
     def restore(self, message: SnapshotMessage, position: int) -> Node:
@@ -262,7 +251,6 @@ class Conversation:
         node = self.nodes[message.id] = node_of(message)
         node.position = position
         self._positions = position + 1
-        self._remember(message.cmd_id, message.id)
         if message.selected and message.role != "notice":
             self._chosen[message.parent_id] = message.id
         return node

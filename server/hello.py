@@ -15,5 +15,6 @@ def hello(hub: Hub, session: Session, subscriber: Subscriber) -> Hello:
         epoch=session.epoch,
         head=session.head,
         recovered=subscriber.recovered,
+        title=session.about.title,
         model=hub.current,
     )

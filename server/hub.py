@@ -1,58 +1,42 @@
-"""The hub: sessions, runs, and backends by name.
+"""The hub: sessions and what goes on in them, and the backends by name.
 
-`Hub.generate` is the one place where a backend is chosen, work is counted and timed, and failures become errors with a
-sentence for a person. A chat goes through a session (`ask`, `stop`), and its answer outlives any socket; stateless
+A chat goes through a session (`open`, `execute`), and its answer outlives any socket and the server itself; stateless
 calls iterate `generate` themselves, and their leaving cancels the work. Knows nothing of HTTP or of frames.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
-from backends.base import (
-    Backend,
-    BackendError,
-    BackendFailed,
-    BackendUnreachable,
-    Done,
-    Event,
-    GenerationRequest,
-    Health,
-    Overloaded,
-)
+from backends.base import Backend, Event, GenerationRequest, Health
+from server.answers import Answers
 from server.catalogue import Catalogue
 from server.clock import Clock
 from server.commands import CommandRefused
 from server.connections import ConnectionManager
-from server.context import turns
+from server.conversations import Conversations
+from server.dispatcher import Accepted, Dispatcher
+from server.history.records import LOCAL, HistoryError
+from server.history.store import History
+from server.keeper import REOPEN_S, Keeper
 from server.meter import Meter
 from server.models import Models
 from server.options import HubOptions
-from server.prompt import accept
-from server.prompting import Question, prepare
-from server.protocol import (
-    Ack,
-    ClientMessage,
-    ModelsMessage,
-    NoticeEvent,
-    QueueRemoveCommand,
-    StopCommand,
-    UserCommand,
-)
-from server.run import BROKE_OFF, Run
+from server.protocol import Ack, ClientMessage, CloseCode, ModelsMessage, SystemMessage, UserCommand
+from server.recorder import Recorder
+from server.revival import revive
+from server.run import Run
 from server.session import Session
 from server.sessions import Sessions
 from server.turns import Answering, Turns
 
 START_GRACE_S = 0.3
+HISTORY_GRACE_S = 10.0
 CLOSE_GRACE_S = 5.0
 RESTARTING = 1012
 RETRY_AFTER_S = 1
@@ -60,71 +44,101 @@ RETRY_AFTER_S = 1
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, frozen=True)
-class Accepted:
-    """A prompt that was taken: its message's id, the id of the answer to it, and the `seq` of its first event."""
-
-    id: str
-    run: str
-    seq: int
-
-
-class InternalError(BackendError):
-    """Something failed that nobody foresaw. The log has the traceback."""
-
-    code: ClassVar[str] = "internal"
-
-
 class Hub:
     """Everything between the routes and the backends."""
 
     def __init__(
-        self, backends: Sequence[Backend], options: HubOptions | None = None, clock: Clock | None = None
+        self,
+        backends: Sequence[Backend],
+        options: HubOptions | None = None,
+        clock: Clock | None = None,
+        open_history: Callable[[], Awaitable[History]] | None = None,
     ) -> None:
+        """`open_history`: opens what keeps the conversations; without it they are forgotten when nobody uses them."""
         self.options = options or HubOptions()
         self.clock = clock or Clock()
         self.backends = tuple(backends)
         self.connections = ConnectionManager()
-        self.sessions = Sessions(self.options.limits, self.options.window_s, self.clock, self._forgotten)
-        self.active = 0  # requests that are being answered
+        self.draining = False
+        self._keeper = Keeper(open_history, self.clock)
+        self.recorder = Recorder(
+            self._keeper if self._keeper.enabled else None,
+            self.clock,
+            self.options.flush_interval_ms / 1000,
+            self._history_is,
+        )
+        self.sessions = Sessions(
+            self.options.limits, self.options.window_s, self.clock, self._forgotten, self.recorder.has_all
+        )
+        self.conversations = Conversations(
+            self._keeper,
+            self.sessions,
+            self.recorder,
+            self.clock,
+            self.connections.show_line,
+            running=lambda session_id: session_id in self._turns and self._turns[session_id].run is not None,
+            drop=self._drop,
+        )
         self._catalogue = Catalogue(self.backends, self.options.expected_models, self.options.max_tokens)
         self.meter = Meter(
             self.backends, self.clock, self.connections.broadcast, lambda: len(self.connections.active_connections)
         )
         self._models = Models(self._catalogue, self.clock, self.connections.broadcast, self.meter.changed)
+        self._answers = Answers(self._models, self.options, self.clock)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
+        self._reviving: dict[str, asyncio.Task[Session | None]] = {}
+        self._opening: asyncio.Task[None] | None = None
         self._watched: set[str] = set()  # sessions with subscribers
         self._started = False
-        self._closing = False
-        self._overloaded_until = -math.inf
         self._answering = Answering(
-            events=self._events,
+            events=self._answers.events,
             model=self._catalogue.full_name,
+            resumes=self._resumes,
+            recorder=self.recorder,
             began=self._began,
             rest=self._rest,
             flush_s=self.options.stream_flush_ms / 1000,
             detach_timeout_s=self.options.detach_timeout_s,
         )
 
+    # Its own life
+
     async def start(self) -> None:
-        """Start the backends and ask for their models, behind everything else; quick ones have answered on return."""
+        """Start the backends and ask for their models, behind everything else; quick ones have answered on return.
+
+        Then go on with the answers that an earlier life of the server did not finish.
+        """
         for backend in self.backends:
             try:
                 await backend.start()
             except Exception:  # the others may still answer; the list will say why this one does not
                 log.exception("a backend did not start", backend=backend.name)
         await self._models.start(START_GRACE_S)
+        if self._keeper.enabled:
+            self._opening = asyncio.create_task(self._take_up(), name="open the history")
+            await asyncio.wait({self._opening}, timeout=HISTORY_GRACE_S)
         self._started = True
 
+    async def drain(self) -> None:
+        """The server is to stop: say so, give running answers time to end, and put down where the others are.
+
+        Then close every socket. Until that is done, whoever asks for something new is sent away to come back.
+        """
+        self.draining = True
+        self.connections.broadcast(SystemMessage(message="The server is restarting.", state="draining"))
+        for turns in tuple(self._turns.values()):
+            turns.pause()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.options.drain_timeout_s):
+                if self._runs:
+                    await asyncio.wait(self._runs)
+                await self._answers.wait_until_idle()
+        await self._put_down()
+
     async def close(self) -> None:
-        """End every answer with what came of it, close every socket, and give the backends back."""
-        self._closing = True
-        for turns_ in tuple(self._turns.values()):
-            turns_.close()
-        if self._runs:
-            await asyncio.wait(self._runs, timeout=CLOSE_GRACE_S)
-        await self.connections.close_all(RESTARTING, f"retry_after={RETRY_AFTER_S}")
+        """Put down every answer where it is, close every socket, and give the backends back."""
+        await self._put_down()
         self.sessions.close()
         self.meter.close()
         await self._models.close()
@@ -133,48 +147,68 @@ class Hub:
                 await backend.close()
             except Exception:
                 log.exception("a backend did not end well", backend=backend.name)
+        if self._opening is not None:
+            self._opening.cancel()
+        await self._keeper.close()
+
+    async def _put_down(self) -> None:
+        self.draining = True
+        for turns in tuple(self._turns.values()):
+            turns.close()
+        if self._runs:
+            await asyncio.wait(self._runs, timeout=CLOSE_GRACE_S)
+        await self.recorder.close()
+        await self.connections.close_all(RESTARTING, f"retry_after={RETRY_AFTER_S}")
 
     # Conversations
 
-    def open(self, session_id: str | None = None) -> Session:
-        """The session of that id; a new one, with an id of its own, when nobody knows it."""
-        session = self.get(session_id) if session_id else None
-        if session is None:
-            session = self.sessions.create()
-            session.watched = self._attend
-        return session
+    async def open(self, session_id: str | None = None, owner: str = LOCAL) -> Session:
+        """The conversation of that id; a new one, with an id of its own, when there is none. Raises HistoryError."""
+        session = await self.get(session_id, owner) if session_id else None
+        return session or self.create(owner)
 
-    def get(self, session_id: str) -> Session | None:
-        return self.sessions.get(session_id)
+    def create(self, owner: str = LOCAL) -> Session:
+        """A new conversation. Nothing of it is kept until something is said."""
+        return self._adopt(self.sessions.create(owner))
+
+    async def get(self, session_id: str, owner: str = LOCAL) -> Session | None:
+        """The conversation of that id, from memory or out of the history. Raises HistoryError."""
+        session = self.sessions.get(session_id)
+        if session is None and self._keeper.enabled:
+            task = self._reviving.get(session_id)
+            if task is None:
+                task = self._reviving[session_id] = asyncio.create_task(self._revive(session_id, owner))
+                task.add_done_callback(lambda _: self._reviving.pop(session_id))
+            session = await asyncio.shield(task)
+        return session if session is not None and session.about.owner == owner else None
 
     def execute(self, session: Session, command: ClientMessage) -> Ack | None:
         """Do what a client asks, once: the same `cmd_id` again gets the same answer. Raises CommandRefused."""
-        receipts = self._turns_of(session).receipts
-        if (done := receipts.find(command.cmd_id)) is not None:
-            return done
-        identity, seq = self._do(session, command)
-        if command.cmd_id is None:
-            return None
-        ack = Ack(cmd_id=command.cmd_id, id=identity, seq=seq)
-        receipts.keep(ack)
-        return ack
+        self._refuse_when_draining()
+        return self._dispatcher(session).execute(command)
 
     def ask(self, session: Session, command: UserCommand) -> Accepted:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
-        if self._closing:
-            raise CommandRefused("overloaded", "The server is restarting.", retry_after=RETRY_AFTER_S)
-        prompt = accept(command, session.state, self.options.max_message_chars)
-        return Accepted(prompt.id, prompt.run, self._turns_of(session).ask(prompt))
+        self._refuse_when_draining()
+        return self._dispatcher(session).ask(command)
 
     def stop(self, session: Session, identity: str | None = None) -> None:
         """End the run or take back the waiting prompt of that id; without one, end the newest run.
 
         What has ended already stays as it is. Raises CommandRefused for an id that never was.
         """
-        if not self._turns_of(session).stop(identity):
-            raise CommandRefused("not_found", "There is no answer of that id.")
+        self._dispatcher(session).stop(identity)
 
-    # Models
+    async def saved(self, session: Session) -> bool:
+        """Wait, a second at most, until what `session` is now survives the server. False when it does not."""
+        return await self.recorder.saved(session)
+
+    # Models and answers
+
+    @property
+    def active(self) -> int:
+        """Requests that are being answered."""
+        return self._answers.active
 
     @property
     def current(self) -> str:
@@ -203,80 +237,65 @@ class Hub:
         """Whether to send new work here now, as last heard; if not, the reason."""
         if not self._started:
             return Health(False, "The server is starting.")
-        if self._closing:
+        if self.draining:
             return Health(False, "The server is shutting down.")
-        if self.clock.now() < self._overloaded_until:
+        if self._answers.overloaded:
             return Health(False, "The server is overloaded.")
         return replace(self._catalogue.health(), details={})
 
-    # Answers
-
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events up to a `Done`, from the backend that has the model. Closing it cancels the work.
 
         `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError.
         """
-        began = time.monotonic()
-        outcome = "cancelled"
-        self.active += 1
-        try:
-            backend, info = await self._models.resolve(request.model)
-            async with aclosing(backend.generate(replace(request, model=info.name))) as events:
-                async for event in events:
-                    outcome = event.finish_reason if isinstance(event, Done) else outcome
-                    yield event
-            if outcome == "cancelled":
-                raise BackendFailed(BROKE_OFF)
-        except BackendError as error:
-            outcome = error.code
-            if isinstance(error, BackendUnreachable):
-                self._models.probe()
-            if isinstance(error, Overloaded):
-                self._overloaded_until = self.clock.now() + (error.retry_after or RETRY_AFTER_S)
-            raise
-        except Exception as error:
-            outcome = "internal"
-            log.exception("a backend failed", request=request.request_id)
-            raise InternalError("Something went wrong in the server. Its log says what.") from error
-        finally:
-            self.active -= 1
-            seconds = round(time.monotonic() - began, 3)
-            log.info("answered", request=request.request_id, outcome=outcome, seconds=seconds)
-
-    async def _events(self, run: Run) -> AsyncGenerator[Event, None]:
-        """The events of a chat's answer: `generate`, over what the conversation has come to."""
-        prompt, state = run.prompt, run.session.state
-        backend, info = await self._models.resolve(prompt.model or "")
-        path = state.path(state.nodes[prompt.id].parent_id)
-        question = Question(run.id, turns(path), prompt.message, prompt.params, prompt.think, run.session.id)
-        prepared = await prepare(question, backend, info, self.options)
-        run.prepared(prepared.request.model, prepared.params, prepared.prompt_tokens)
-        if path and path[-1].model not in (None, run.model):
-            run.session.publish(NoticeEvent(message=f"From here on {run.model} answers."))
-        if dropped := [identity for identity in prepared.dropped if identity not in state.dropped]:
-            text = "This conversation is longer than the model can read. Its oldest turns are left out."
-            run.session.publish(NoticeEvent(message=text, dropped=dropped))
-        async with aclosing(self.generate(prepared.request)) as events:
-            async for event in events:
-                yield event
+        return self._answers.generate(request)
 
     # Bookkeeping
 
-    def _do(self, session: Session, command: ClientMessage) -> tuple[str | None, int | None]:
-        """Do a command. Gives the id that it was about or made, and the `seq` it led to."""
-        match command:
-            case UserCommand():
-                accepted = self.ask(session, command)
-                return accepted.id, accepted.seq
-            case StopCommand():
-                self.stop(session, command.id)
-                return command.id, None
-            case QueueRemoveCommand():
-                if not self._turns_of(session).remove(command.id):
-                    raise CommandRefused("not_found", "No message of that id is waiting.")
-                return command.id, None
-            case _:
-                raise CommandRefused("unsupported", "This version of the server cannot do that yet.")
+    def _dispatcher(self, session: Session) -> Dispatcher:
+        return Dispatcher(session, self._turns_of(session), self.clock, self.options.max_message_chars)
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            raise CommandRefused("overloaded", "The server is restarting.", retry_after=RETRY_AFTER_S)
+
+    def _adopt(self, session: Session) -> Session:
+        session.watched = self._attend
+        session.published = self.conversations.published
+        return session
+
+    async def _take_up(self) -> None:
+        """Open the history, whenever that can be done, and go on with what the last life of the server left behind."""
+        while True:
+            try:
+                history = await self._keeper.history()
+                for notice in history.notices:
+                    log.warning(notice)
+                for owner, session_id in await history.unfinished():
+                    await self.get(session_id, owner)
+            except HistoryError as error:
+                self.recorder.failing(str(error))
+                await asyncio.sleep(REOPEN_S)
+            else:
+                return
+
+    async def _revive(self, session_id: str, owner: str) -> Session | None:
+        """Take a conversation out of the history, and go on with what was going on in it."""
+        stored = await (await self._keeper.history()).load(owner, session_id)
+        if stored is None:
+            return None
+        revived = revive(stored)
+        session = self._adopt(self.sessions.add(stored.about, revived.state))
+        turns = self._turns_of(session)
+        if revived.checkpoint is not None:  # that it was begun once more is known before anything can come of it
+            self.recorder.running(session, revived.checkpoint.record(), revived.checkpoint.pieces)
+            await self.recorder.saved(session)
+        turns.restore(revived)
+        return session
+
+    def _resumes(self, model: str) -> bool:
+        name = model.partition("/")[0]
+        return any(backend.resumes for backend in self.backends if backend.name == name)
 
     def _turns_of(self, session: Session) -> Turns:
         if session.id not in self._turns:
@@ -305,5 +324,19 @@ class Hub:
         if not session.subscribers and (turns_ is None or turns_.run is None):
             self.sessions.rest(session)
 
+    def _drop(self, session: Session) -> None:
+        """`session` is deleted: end what goes on in it, and send away those who watch."""
+        if session.id in self._turns:
+            self._turns[session.id].end()
+        self.connections.close_session(session, CloseCode.GONE)
+
     def _forgotten(self, session: Session) -> None:
         self._turns.pop(session.id, None)
+        self.recorder.forget(session.id)
+
+    def _history_is(self, problem: str | None) -> None:
+        if problem is None:
+            message = SystemMessage(message="Conversations are being saved again.", state="history_on")
+        else:
+            message = SystemMessage(message=f"Conversations are not being saved. {problem}", state="history_off")
+        self.connections.broadcast(message)

@@ -21,6 +21,8 @@ class HubOptions:
     window_s: float = 300
     subscriber_bytes: int = 256 * 1024
     max_message_chars: int = 32_000
+    flush_interval_ms: int = 250
+    drain_timeout_s: float = 30
     expected_models: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -6,9 +6,11 @@ nothing of sessions or runs.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 
 from backends.base import Backend, GenerationRequest, Message, ModelInfo, Params, TokenCount
+from server.checkpoint import Asked
 from server.context import Turn, fit
 from server.options import HubOptions
 from server.protocol import ChatParams
@@ -24,16 +26,15 @@ class Question:
     params: ChatParams | None
     think: bool | None
     fairness_key: str
+    resume_text: str = ""  # the answer's beginning, which is there already
 
 
 @dataclass(slots=True, frozen=True)
 class Prepared:
-    """A request for `Hub.generate`; for the record its parameters; what did not fit; how many tokens the prompt has."""
+    """What to ask, and which messages did not fit."""
 
-    request: GenerationRequest
-    params: ChatParams
+    asked: Asked
     dropped: tuple[str, ...]
-    prompt_tokens: int
 
 
 async def prepare(question: Question, backend: Backend, info: ModelInfo, options: HubOptions) -> Prepared:
@@ -46,6 +47,7 @@ async def prepare(question: Question, backend: Backend, info: ModelInfo, options
         model=info.name,
         params=params,
         think=question.think,
+        resume_text=question.resume_text,
         fairness_key=question.fairness_key,
     )
 
@@ -53,12 +55,12 @@ async def prepare(question: Question, backend: Backend, info: ModelInfo, options
         return await backend.count_tokens(replace(request, messages=messages))
 
     context = await fit(system, question.history, question.message, _room(info, params), count)
-    return Prepared(
+    asked = Asked(
         request=replace(request, model=f"{backend.name}/{info.name}", messages=context.messages),
         params=_record(params, asked_system),
-        dropped=context.dropped,
         prompt_tokens=context.count.n if context.count is not None else 0,
     )
+    return Prepared(asked, context.dropped)
 
 
 def _room(info: ModelInfo, params: Params) -> int | None:
@@ -69,12 +71,15 @@ def _room(info: ModelInfo, params: Params) -> int | None:
 
 
 def _params(asked: ChatParams | None, max_tokens: int, temperature: float | None) -> Params:
-    """The chat's defaults, in their place what the model's makers advise, and in its place what was asked for."""
+    """The chat's defaults, in their place what the model's makers advise, and in its place what was asked for.
+
+    There is always a seed: with it, an answer that was cut goes on as it would have.
+    """
     advised = {} if temperature is None else {"temperature": temperature}
     given = asked.model_dump(exclude_none=True, exclude={"system"}) if asked is not None else {}
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
-    return Params(**{"max_tokens": max_tokens, **advised, **given})
+    return Params(**{"max_tokens": max_tokens, "seed": secrets.randbelow(2**31), **advised, **given})
 
 
 def _record(params: Params, system: str | None) -> ChatParams:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 
@@ -25,13 +26,15 @@ from backends.base import (
     ToolCalls,
     Usage,
 )
+from server.checkpoint import Asked, Checkpoint
 from server.clock import Clock, Timer
 from server.coalesce import Channel, Coalescer
+from server.history.records import Piece
+from server.node import Node
 from server.prompt import Prompt
 from server.protocol import (
     AiEvent,
     CanvasMessage,
-    ChatParams,
     DeltaEvent,
     ErrorEvent,
     ProgressMessage,
@@ -40,6 +43,7 @@ from server.protocol import (
     UsageInfo,
     UserEvent,
 )
+from server.recorder import Recorder
 from server.session import Session
 
 PROGRESS_EVERY_S = 1.0
@@ -50,51 +54,96 @@ log = structlog.get_logger()
 
 
 class Run:
-    """The answer to one prompt."""
+    """The answer to one prompt. One that was begun before goes on from where its message ends."""
 
     def __init__(
-        self, prompt: Prompt, model: str, session: Session, clock: Clock, flush_s: float, ended: Callable[[], None]
+        self,
+        prompt: Prompt,
+        model: str,
+        session: Session,
+        clock: Clock,
+        flush_s: float,
+        recorder: Recorder,
+        ended: Callable[[], None],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
+        """`checkpoint`: where it was when the server went down in the middle of it."""
         self.id = prompt.run
         self.prompt = prompt
         self.model = model
         self.session = session
-        self.params: ChatParams | None = None  # until it is prepared
+        self.checkpoint = checkpoint or Checkpoint(prompt, model)
         self.task: asyncio.Task[None] | None = None
         self.over = False
         self._clock = clock
+        self._recorder = recorder
         self._ended = ended
-        self._text = Coalescer(self._publish_delta, clock, flush_s)
-        self._prompt_tokens = 0
+        self._before = _texts(session.state.nodes.get(self.id))
+        self._text = Coalescer(self._publish_delta, clock, flush_s, self._before)
         self._cached = 0
-        self._tokens = 0
+        self._tokens = len(self.checkpoint.token_ids)
         self._began = clock.now()
         self._first_at: float | None = None
         self._last_at = self._began
         self._progress: Progress | None = Progress("prefill")  # None: text is coming
         self._ticker: Timer | None = None
 
-    def start(self, parent_id: str | None, events: Callable[[Run], AsyncGenerator[Event, None]]) -> int:
-        """Publish `user` and `typing`, and follow the events from now on. Gives the `seq` of `user`."""
-        prompt = self.prompt
-        seq = self.session.publish(
-            UserEvent(id=prompt.id, parent_id=parent_id, message=prompt.message, cmd_id=prompt.cmd_id, run=self.id)
-        )
-        self.session.publish(TypingEvent(id=self.id, model=self.model))
-        self._ticker = self._clock.call_later(PROGRESS_EVERY_S, self._tick)
-        self.task = asyncio.get_running_loop().create_task(self._follow(events(self)), name=f"run {self.id}")
-        return seq
+    @property
+    def text_came(self) -> bool:
+        """Whether there is anything that a backend would have to go on from."""
+        return self._first_at is not None or self.checkpoint.pieces > 0
 
-    def prepared(self, model: str, params: ChatParams, prompt_tokens: int) -> None:
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self._text.text("content")
+
+    def start(self, parent_id: str | None, events: Callable[[Run], AsyncGenerator[Event, None]]) -> int:
+        """Publish that it begins, and follow the events from now on. Gives the `seq` of the first event."""
+        prompt, now, seq = self.prompt, self._clock.today(), 0
+        if not prompt.said:
+            seq = self.session.publish(
+                UserEvent(
+                    id=prompt.id, parent_id=parent_id, message=prompt.message, cmd_id=prompt.cmd_id, run=self.id, at=now
+                )
+            )
+        asked_by = prompt.cmd_id if prompt.said else None
+        began = self.session.publish(
+            TypingEvent(id=self.id, parent_id=prompt.id, model=self.model, cmd_id=asked_by, at=now)
+        )
+        self._recorder.running(self.session, self.checkpoint.record(), 0)
+        self._begin(events)
+        return seq or began
+
+    def resume(self, events: Callable[[Run], AsyncGenerator[Event, None]]) -> None:
+        """Go on where the checkpoint is. Whoever watches has seen it begin."""
+        self._recorder.running(self.session, self.checkpoint.record(), self.checkpoint.pieces)
+        self._begin(events)
+
+    def prepared(self, asked: Asked) -> None:
         """The request is made: this is what it goes to, and with what."""
-        self.model, self.params, self._prompt_tokens = model, params, prompt_tokens
+        self.model = asked.request.model
+        self.checkpoint = replace(self.checkpoint, asked=asked, model=self.model)
+        self._recorder.running(self.session, self.checkpoint.record())
 
     def end(self, reason: FinishReason) -> None:
         """End the answer now: what came of it stays, and the backend's work is cancelled."""
         if not self.over:
             self._finish(reason, Done(reason, self._usage()))
+            if self.task is not None:
+                self.task.cancel()
+
+    def suspend(self) -> None:
+        """Stop here without an end: another life of the server goes on with it."""
+        if not self.over:
+            self._text.flush()
+            self._stop()
             assert self.task is not None
             self.task.cancel()
+
+    def _begin(self, events: Callable[[Run], AsyncGenerator[Event, None]]) -> None:
+        self._ticker = self._clock.call_later(PROGRESS_EVERY_S, self._tick)
+        self.task = asyncio.get_running_loop().create_task(self._follow(events(self)), name=f"run {self.id}")
 
     async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
         structlog.contextvars.clear_contextvars()  # of whoever asked for this answer, or for the one before it
@@ -124,9 +173,9 @@ class Run:
     def _take(self, event: Event) -> None:
         match event:
             case Text():
-                self._add("content", event.text, len(event.token_ids))
+                self._add("content", event.text, event.token_ids)
             case Reasoning():
-                self._add("reasoning", event.text, len(event.token_ids))
+                self._add("reasoning", event.text, event.token_ids)
             case Progress():
                 self._progress = event
                 self._cached = max(self._cached, event.cached)
@@ -138,32 +187,35 @@ class Run:
             case ToolCalls():
                 log.warning("a chat was given tool calls, which it did not ask for", run=self.id)
 
-    def _add(self, channel: Channel, text: str, tokens: int) -> None:
+    def _add(self, channel: Channel, text: str, token_ids: tuple[int, ...]) -> None:
         self._last_at = self._clock.now()
         if self._first_at is None:
             self._first_at = self._last_at
-        self._tokens += tokens or 1
+        self._tokens += len(token_ids) or 1
         self._progress = None
-        self._text.add(channel, text, tokens or 1)
+        self._text.add(channel, text, token_ids)
 
-    def _publish_delta(self, channel: Channel, offset: int, text: str) -> None:
+    def _publish_delta(self, channel: Channel, offset: int, text: str, token_ids: tuple[int, ...]) -> None:
         self.session.publish(DeltaEvent(id=self.id, channel=channel, offset=offset, message=text))
+        self._recorder.piece(self.session, Piece(channel, text, token_ids))
 
     # The end
 
     def _finish(self, reason: FinishReason, done: Done) -> None:
         self._text.flush()
+        tokens = done.usage.completion_tokens
+        usage = replace(done.usage, completion_tokens=tokens + self.prompt.tokens_before)
         self._conclude(
             AiEvent(
                 id=self.id,
                 parent_id=self.prompt.id,
-                message=self._text.text("content"),
+                message=self.text,
                 reasoning=self._text.text("reasoning") or None,
                 finish_reason=reason,
-                usage=_usage_info(done.usage),
-                timings=self._timings(done.timings, done.usage.completion_tokens),
+                usage=_usage_info(usage),
+                timings=self._timings(done.timings, tokens),
                 model=self.model,
-                params=self.params,
+                params=self.checkpoint.asked.params if self.checkpoint.asked is not None else self.prompt.params,
             )
         )
 
@@ -176,14 +228,19 @@ class Run:
     def _conclude(self, event: AiEvent | ErrorEvent) -> None:
         """Publish the end. Only then is it over: an end that cannot be published leaves room for another."""
         self.session.publish(event)
+        self._stop()
+        self._recorder.ended(self.session, self.id)
+        self._ended()
+
+    def _stop(self) -> None:
         self.over = True
         if self._ticker is not None:
             self._ticker.cancel()
         self.session.settle(self.id)
-        self._ended()
 
     def _usage(self) -> Usage:
-        return Usage(self._prompt_tokens, self._cached, self._tokens)
+        prompt_tokens = self.checkpoint.asked.prompt_tokens if self.checkpoint.asked is not None else 0
+        return Usage(prompt_tokens, self._cached, self._tokens)
 
     def _timings(self, told: Timings, tokens: int) -> TimingInfo:
         """What the backend measured; where it did not, what was seen here."""
@@ -233,6 +290,12 @@ class Run:
                 }
             )
         )
+
+
+def _texts(answer: Node | None) -> dict[Channel, str]:
+    if answer is None:
+        return {}
+    return {"content": str(answer.content), "reasoning": str(answer.reasoning)}
 
 
 def _usage_info(usage: Usage) -> UsageInfo:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from server.clock import Clock
 from server.fold import Conversation
+from server.history.records import About
 from server.protocol import AnyLogEvent, CanvasMessage, ProgressMessage, encode
 from server.subscriber import Subscriber
 
@@ -44,20 +46,28 @@ class BadResume(ValueError):
 class Session:
     """An append-only log of events, and its subscribers. `epoch` tells one life of the log from another."""
 
-    def __init__(self, session_id: str, limits: Limits, clock: Clock) -> None:
-        self.id = session_id
+    def __init__(self, about: About, limits: Limits, clock: Clock, state: Conversation | None = None) -> None:
+        """`state`: what the log added up to in an earlier life."""
+        self.about = about
         self.epoch = secrets.token_hex(8)
         self.limits = limits
-        self.state = Conversation()
+        self.state = state or Conversation()
         self.bytes = 0  # of all frames ever published
         self.active_at = clock.now()  # when something was last sent to the subscribers
         self.watched: Callable[[Session], None] = lambda _: None  # the first subscriber has come, or the last has gone
+        self.published: Callable[[Session, AnyLogEvent], None] = lambda *_: None
+        self.waiting: Callable[[], Sequence[Mapping[str, Any]]] = tuple  # the queue, with all it takes to keep it
         self._clock = clock
         self._window: deque[Entry] = deque()
         self._window_bytes = 0
         self._subscribers: dict[Subscriber, None] = {}
         self._now: dict[str, str] = {}  # the latest progress of what runs, for those who join late
         self._snapshot: tuple[int, str] = (-1, "")
+
+    @property
+    def id(self) -> str:
+        """128 random bits, in hexadecimal."""
+        return self.about.id
 
     @property
     def head(self) -> int:
@@ -81,6 +91,7 @@ class Session:
         self.active_at = self._clock.now()
         for subscriber in tuple(self._subscribers):
             subscriber.published(size)
+        self.published(self, event)
         return event.seq
 
     def transient(self, message: ProgressMessage | CanvasMessage) -> None:

@@ -29,6 +29,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+os.environ["DATABASE_URL"] = "off"  # a test that wants a history has one of its own
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled() -> Path | KernelsUnavailable:
     """The engine's kernels, compiled before the first test, so that no test compiles them beside what it watches."""

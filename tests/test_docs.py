@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from backends import base
 from config import Settings
 from server import protocol
-from server.hub import InternalError
+from server.answers import InternalError
 from server.meter import EngineReport
 from server.openai.completions import Completion, CompletionRequest
 from server.openai.errors import failure_body

@@ -36,3 +36,4 @@ class CloseCode:
     GONE = 4404
     TOO_SLOW = 4408
     FLOOD = 4429
+    TRY_AGAIN = 1013

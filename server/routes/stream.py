@@ -19,6 +19,7 @@ from server.connections import ConnectionManager
 from server.disconnect import unless_disconnected
 from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, TextEvents
 from server.hello import hello
+from server.history.records import HistoryError
 from server.hub import Hub
 from server.protocol import encode
 from server.refusals import refusal
@@ -66,7 +67,10 @@ async def opened(hub: Hub, session_id: str) -> Session:
     """The session of that id, or the one that goes by that name. Raises HTTPException."""
     if not NAME.fullmatch(session_id):
         raise HTTPException(404, "A conversation's name is 1 to 64 letters, digits, - and _")
-    session = hub.get(session_id)
+    try:
+        session = await hub.get(session_id)
+    except HistoryError as error:
+        raise HTTPException(503, str(error).rstrip(".")) from error
     if session is None:
         raise HTTPException(404, "There is no such conversation")
     return session

@@ -16,9 +16,11 @@ from starlette.websockets import WebSocket
 from server.commands import CommandRefused
 from server.connections import Connection
 from server.hello import hello
+from server.history.records import HistoryError
 from server.hub import Hub
 from server.origins import OriginPolicy
 from server.protocol import (
+    Ack,
     BadFrame,
     ClientMessage,
     CloseCode,
@@ -34,6 +36,8 @@ from server.protocol import (
 from server.rate import TokenBucket
 from server.session import BadResume
 from server.subscriber import Subscriber
+
+log = structlog.get_logger()
 
 BAD_FRAMES_IN_A_ROW = 20
 COMMANDS_PER_S = 20.0
@@ -53,9 +57,15 @@ def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
             return
         await hub.connections.connect(websocket)
         try:
-            subscriber, opening = enter(hub, Resume.read(websocket.query_params))
+            try:
+                subscriber, opening = await enter(hub, Resume.read(websocket.query_params))
+            except HistoryError as error:
+                log.warning("a conversation could not be read", reason=str(error))
+                await websocket.close(CloseCode.TRY_AGAIN, f"retry_after={RETRY_AFTER_S}")
+                return
             structlog.contextvars.bind_contextvars(session=subscriber.session.id)
-            connection = hub.connections.attach(websocket, subscriber)
+            lists = websocket.query_params.get("sessions") == "1"
+            connection = hub.connections.attach(websocket, subscriber, lists=lists)
             for message in (*opening, *hub.meter.messages()):
                 await subscriber.reply(encode(message))
             await connection.run(Conversing(hub, connection).handle)
@@ -97,9 +107,9 @@ class Resume:
         return cls(session, epoch, int(after))
 
 
-def enter(hub: Hub, resume: Resume) -> tuple[Subscriber, list[Message]]:
+async def enter(hub: Hub, resume: Resume) -> tuple[Subscriber, list[Message]]:
     """Subscribe a client to the session it names, or to a new one. Gives also what it is told first."""
-    session = hub.open(resume.session)
+    session = await hub.open(resume.session)
     if resume.session is not None and session.id != resume.session:
         error = _error("unknown_session", "The server does not know that conversation any more. This is a new one.")
         return (subscriber := session.subscribe()), [error, hello(hub, session, subscriber)]
@@ -133,7 +143,10 @@ class Conversing:
         """Take one frame; None is one that is not text."""
         answer = self._limited(text) or self._answer(text)
         if answer is not None:
-            await self._connection.subscriber.reply(encode(answer))
+            subscriber = self._connection.subscriber
+            if isinstance(answer, Ack):
+                await self._hub.saved(subscriber.session)  # what was acknowledged survives the server
+            await subscriber.reply(encode(answer))
 
     def _limited(self, text: str | None) -> ErrorMessage | None:
         wait = self._bucket.take()

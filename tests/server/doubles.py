@@ -22,6 +22,7 @@ from backends.base import (
 )
 from server.clock import Clock, Timer
 from server.fold import Conversation
+from server.history.records import LOCAL, About
 from server.protocol import AnyLogEvent, Snapshot
 from server.subscriber import Subscriber
 
@@ -40,6 +41,9 @@ class ManualClock(Clock):
     def now(self) -> float:
         return self._now
 
+    def today(self) -> float:
+        return 1_750_000_000.0 + self._now
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         timer = _Due(callback)
         heapq.heappush(self._due, (self._now + delay, next(self._order), timer))
@@ -57,6 +61,11 @@ class ManualClock(Clock):
     def pending(self) -> int:
         """Timers that are still to come."""
         return sum(not timer.cancelled for _, _, timer in self._due)
+
+
+def about(session_id: str = "s") -> About:
+    """A conversation that has just begun."""
+    return About(session_id, LOCAL, "", titled=False, pinned=False, created_at=0, updated_at=0)
 
 
 class _Due:

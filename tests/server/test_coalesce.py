@@ -13,11 +13,16 @@ class Gathered:
     def __init__(self) -> None:
         self.out: list[tuple[Channel, int, str]] = []
         self.clock = ManualClock()
-        self.coalescer = Coalescer(lambda *delta: self.out.append(delta), self.clock, 0.04)
+        self.tokens: list[int] = []
+        self.coalescer = Coalescer(self._take, self.clock, 0.04)
 
-    def add(self, *texts: str, tokens: int = 1) -> None:
+    def _take(self, channel: Channel, offset: int, text: str, token_ids: tuple[int, ...]) -> None:
+        self.out.append((channel, offset, text))
+        self.tokens += token_ids
+
+    def add(self, *texts: str) -> None:
         for text in texts:
-            self.coalescer.add("content", text, tokens)
+            self.coalescer.add("content", text, (1,))
 
     def texts(self) -> list[str]:
         return [text for _, _, text in self.out]
@@ -60,8 +65,8 @@ def test_what_waits_goes_at_a_lines_end():
 
 def test_another_channel_sends_on_what_waits_in_the_first_and_has_offsets_of_its_own():
     gathered = Gathered()
-    gathered.coalescer.add("reasoning", "Hm", 1)
-    gathered.coalescer.add("reasoning", "m", 1)
+    gathered.coalescer.add("reasoning", "Hm", (1,))
+    gathered.coalescer.add("reasoning", "m", (1,))
     gathered.add("Yes", "!")
     gathered.coalescer.flush()
     assert gathered.out == [("reasoning", 0, "Hm"), ("reasoning", 2, "m"), ("content", 0, "Yes!")]
@@ -92,13 +97,17 @@ def test_a_half_that_stays_alone_becomes_the_replacement_character():
 
 @given(st.lists(st.text(), max_size=30), st.data())
 def test_no_character_is_lost_doubled_or_misplaced(pieces: list[str], data: st.DataObject):
-    gathered = Gathered()
+    gathered, sent = Gathered(), list[int]()
     for piece in pieces:
-        gathered.coalescer.add("content", piece, data.draw(st.integers(1, 4)))
+        tokens = data.draw(st.lists(st.integers(0, 9), max_size=4))
+        sent += tokens
+        gathered.coalescer.add("content", piece, tokens)
         gathered.clock.advance(data.draw(st.sampled_from([0, 0.02, 0.05])))
     gathered.coalescer.flush()
     whole = "".join(pieces)
     assert "".join(gathered.texts()) == whole == gathered.coalescer.text("content")
+    assert gathered.tokens == (sent if pieces and pieces[-1] else gathered.tokens), "Tokens go with the next text."
+    assert gathered.tokens == sent[: len(gathered.tokens)]
     for _, offset, text in gathered.out:
         assert whole[offset : offset + len(text)] == text
 

@@ -23,6 +23,7 @@ from server.protocol import (
     UserEvent,
 )
 from server.session import Limits, Session
+from tests.server.doubles import about
 from tests.server.event_source import EventSource, TextPage
 
 NASTY = [
@@ -54,7 +55,7 @@ class Log:
     """A session in which answers are written by hand, and clients that come back to it."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self.session = Session("s", limits or Limits(), Clock())
+        self.session = Session(about(), limits or Limits(), Clock())
 
     def begin(self, answer: str) -> None:
         self.session.publish(UserEvent(id=f"{answer}?", message="Go on.", run=answer, at=1.0))
@@ -86,7 +87,7 @@ class Log:
     def reload(self) -> None:
         """The server starts again: the same conversation, in another epoch."""
         state = Conversation.from_snapshot(self.session.state.snapshot("s", self.session.epoch))
-        self.session = Session("s", self.session.limits, Clock())
+        self.session = Session(about(), self.session.limits, Clock())
         self.session.state = state
 
     def stream(self, last_event_id: str = "") -> bytes:

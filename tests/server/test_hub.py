@@ -22,8 +22,10 @@ from backends.base import (
     Timings,
     Usage,
 )
+from server.answers import InternalError
 from server.commands import CommandRefused
-from server.hub import Accepted, Hub, InternalError
+from server.dispatcher import Accepted
+from server.hub import Hub
 from server.options import HubOptions
 from server.protocol import ChatParams, QueueRemoveCommand, StopCommand, UserCommand
 from server.session import Session
@@ -36,7 +38,7 @@ class Stage:
 
     def __init__(self, hub: Hub, puppet: Puppet, clock: ManualClock) -> None:
         self.hub, self.puppet, self.clock = hub, puppet, clock
-        self.session = hub.open()
+        self.session = hub.create()
         self.reader = Reader(self.session.subscribe())
 
     def ask(self, message: str = "Hi", **more: object) -> Accepted:
@@ -496,24 +498,24 @@ def test_a_session_is_forgotten_when_it_was_long_out_of_use_and_not_before():
     async def scenario(stage: Stage) -> None:
         await stage.answered("x", Done("stop"))
         stage.clock.advance(10_000)
-        assert stage.hub.get(stage.session.id) is stage.session, "while somebody watches it stays"
+        assert stage.hub.sessions.get(stage.session.id) is stage.session, "while somebody watches it stays"
         stage.reader.subscriber.close()
         stage.clock.advance(299)
-        assert stage.hub.get(stage.session.id) is stage.session
+        assert stage.hub.sessions.get(stage.session.id) is stage.session
         stage.clock.advance(302)
-        assert stage.hub.get(stage.session.id) is None
-        assert stage.hub.open(stage.session.id).id != stage.session.id
+        assert stage.hub.sessions.get(stage.session.id) is None
+        assert (await stage.hub.open(stage.session.id)).id != stage.session.id
 
     on_stage(scenario)
 
 
 def test_without_a_window_a_session_lasts_as_long_as_it_is_used():
     async def scenario(stage: Stage) -> None:
-        assert stage.hub.get(stage.session.id) is stage.session
+        assert stage.hub.sessions.get(stage.session.id) is stage.session
         await stage.answered("x", Done("stop"))
         stage.reader.subscriber.close()
         stage.clock.advance(0)
-        assert stage.hub.get(stage.session.id) is None
+        assert stage.hub.sessions.get(stage.session.id) is None
 
     on_stage(scenario, options=HubOptions(window_s=0))
 
@@ -523,7 +525,7 @@ def test_a_session_with_a_running_answer_is_not_forgotten():
         stage.ask()
         stage.reader.subscriber.close()
         stage.clock.advance(590)
-        assert stage.hub.get(stage.session.id) is stage.session
+        assert stage.hub.sessions.get(stage.session.id) is stage.session
 
     on_stage(scenario)
 
@@ -532,12 +534,12 @@ def test_sessions_out_of_use_are_bounded_and_the_oldest_go_first():
     async def scenario(stage: Stage) -> None:
         sessions: list[Session] = []
         for _ in range(300):
-            session = stage.hub.open()
+            session = stage.hub.create()
             session.subscribe().close()
             sessions.append(session)
-        kept = [session for session in sessions if stage.hub.get(session.id)]
+        kept = [session for session in sessions if stage.hub.sessions.get(session.id)]
         assert kept == sessions[-100:]
-        assert stage.hub.get(stage.session.id) is stage.session
+        assert stage.hub.sessions.get(stage.session.id) is stage.session
 
     on_stage(scenario)
 
@@ -552,7 +554,7 @@ def test_a_hub_that_closes_takes_no_more_prompts_but_ends_what_runs():
         assert stage.puppet.cancelled == [accepted.run]
         assert list(stage.session.state.queue) == [waiting.id]
         with pytest.raises(CommandRefused) as refused:
-            stage.hub.ask(stage.hub.open(), UserCommand(message="Hi"))
+            stage.hub.ask(stage.hub.create(), UserCommand(message="Hi"))
         assert refused.value.code == "overloaded"
 
     on_stage(scenario)

@@ -7,11 +7,11 @@ import pytest
 from server.protocol import Ack, CanvasMessage, NoticeEvent, ProgressMessage, encode
 from server.session import BadResume, Limits, Session
 from server.subscriber import MAX_REPLIES, MAX_TRANSIENTS, TooSlow
-from tests.server.doubles import ManualClock, Reader, turn_over
+from tests.server.doubles import ManualClock, Reader, about, turn_over
 
 
 def make(limits: Limits | None = None) -> Session:
-    return Session("s", limits or Limits(), ManualClock())
+    return Session(about(), limits or Limits(), ManualClock())
 
 
 def publish(session: Session, number: int, text: str = "x") -> None:

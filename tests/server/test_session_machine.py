@@ -35,7 +35,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.clock, self.puppet = ManualClock(), Puppet()
         self.hub = Hub([self.puppet], OPTIONS, self.clock)
         self.run(self.hub.start())
-        self.session = self.hub.open()
+        self.session = self.hub.create()
         self.tabs: list[Tab] = []
         self.commands: list[UserCommand] = []
         self.connect()

@@ -2,7 +2,7 @@ import pytest
 
 from backends import base
 from backends.base import BackendError, BackendFailed, ContextOverflow, ModelNotFound, Overloaded, Unsupported
-from server.hub import InternalError
+from server.answers import InternalError
 from server.statuses import retry_headers, status_of
 
 

@@ -20,7 +20,7 @@ PING = b"\x89\xfd\0\0\0\0" + b"x" * 125
 
 async def visited(hub: Hub, url: str) -> tuple[Session, socket.socket]:
     """A client that reads nothing, and the session it is in."""
-    session = hub.open()
+    session = hub.create()
     raw = await slow_socket(url, f"?session={session.id}")
     await eventually(lambda: session.subscribers)
     return session, raw

@@ -95,7 +95,7 @@ def within(test: Callable[[], Coroutine[object, object, None]]) -> None:
 
 
 async def say(hub: Hub, message: str = "Tell me.") -> Session:
-    session = hub.open()
+    session = hub.create()
     hub.execute(session, UserCommand(message=message))
     return session
 
@@ -223,7 +223,7 @@ def test_a_failed_answer_is_complete_too() -> None:
 def test_an_id_that_no_event_had_is_refused(told: str) -> None:
     async def test() -> None:
         async with door(Puppet()) as (hub, client):
-            session = hub.open()
+            session = hub.create()
             for asked in ({"params": {"last_event_id": told}}, {"headers": {"last-event-id": told}}):
                 response = await client.get(f"/api/stream/{session.id}", **asked)  # type: ignore[arg-type]
                 assert response.status_code == 400
@@ -238,7 +238,7 @@ def test_an_id_that_no_event_had_is_refused(told: str) -> None:
 def test_silence_is_filled_with_comments() -> None:
     async def test() -> None:
         async with door(Puppet(), ping_every_s=0.01) as (hub, client):
-            async with stream(client, hub.open()) as following:
+            async with stream(client, hub.create()) as following:
                 await following.until(lambda each: each.source.comments >= 3)
             assert following.events == []
 
@@ -248,7 +248,7 @@ def test_silence_is_filled_with_comments() -> None:
 def test_a_client_that_leaves_frees_its_subscriber() -> None:
     async def test() -> None:
         async with door(Puppet()) as (hub, client):
-            session = hub.open()
+            session = hub.create()
             async with stream(client, session):
                 await eventually(lambda: session.subscribers == 1)
             await eventually(lambda: session.subscribers == 0)
@@ -322,7 +322,7 @@ def test_streams_end_with_the_server_and_without_a_word() -> None:
     async def test() -> None:
         puppet = Puppet()
         async with door(puppet) as (hub, client):
-            idle, busy = hub.open(), await say(hub)
+            idle, busy = hub.create(), await say(hub)
             async with stream(client, idle) as waiting, stream(client, busy) as following:
                 puppet.say("Half ")
                 await following.until(lambda each: each.events)

@@ -1,0 +1,118 @@
+"""Answers from the backends: the one place where a backend is chosen, work is counted and timed, and failures are told.
+
+A chat's answer and a stateless call both go through `generate`. Knows nothing of sessions' logs, of HTTP or of frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import ClassVar
+
+import structlog
+
+from backends.base import BackendError, BackendFailed, BackendUnreachable, Done, Event, GenerationRequest, Overloaded
+from server.clock import Clock
+from server.context import turns
+from server.models import Models
+from server.options import HubOptions
+from server.prompting import Question, prepare
+from server.protocol import NoticeEvent
+from server.run import BROKE_OFF, Run
+
+RETRY_AFTER_S = 1
+
+log = structlog.get_logger()
+
+
+class InternalError(BackendError):
+    """Something failed that nobody foresaw. The log has the traceback."""
+
+    code: ClassVar[str] = "internal"
+
+
+class Answers:
+    """Asks the backends, for chats and for stateless calls."""
+
+    def __init__(self, models: Models, options: HubOptions, clock: Clock) -> None:
+        self.active = 0  # requests that are being answered
+        self._models = models
+        self._options = options
+        self._clock = clock
+        self._overloaded_until = -math.inf
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether a backend had no room a moment ago."""
+        return self._clock.now() < self._overloaded_until
+
+    async def wait_until_idle(self) -> None:
+        """Until no request is being answered."""
+        await self._idle.wait()
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """The answer's events up to a `Done`, from the backend that has the model. Closing it cancels the work.
+
+        `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError.
+        """
+        began = time.monotonic()
+        outcome = "cancelled"
+        self._count(+1)
+        try:
+            backend, info = await self._models.resolve(request.model)
+            async with aclosing(backend.generate(replace(request, model=info.name))) as events:
+                async for event in events:
+                    outcome = event.finish_reason if isinstance(event, Done) else outcome
+                    yield event
+            if outcome == "cancelled":
+                raise BackendFailed(BROKE_OFF)
+        except BackendError as error:
+            outcome = error.code
+            if isinstance(error, BackendUnreachable):
+                self._models.probe()
+            if isinstance(error, Overloaded):
+                self._overloaded_until = self._clock.now() + (error.retry_after or RETRY_AFTER_S)
+            raise
+        except Exception as error:
+            outcome = "internal"
+            log.exception("a backend failed", request=request.request_id)
+            raise InternalError("Something went wrong in the server. Its log says what.") from error
+        finally:
+            self._count(-1)
+            seconds = round(time.monotonic() - began, 3)
+            log.info("answered", request=request.request_id, outcome=outcome, seconds=seconds)
+
+    async def events(self, run: Run) -> AsyncGenerator[Event, None]:
+        """The events of a chat's answer: `generate`, over what the conversation has come to."""
+        if run.checkpoint.asked is None:
+            await self._prepare(run)
+        assert run.checkpoint.asked is not None
+        request = replace(run.checkpoint.asked.request, resume_token_ids=run.checkpoint.token_ids)
+        async with aclosing(self.generate(request)) as events:
+            async for event in events:
+                yield event
+
+    async def _prepare(self, run: Run) -> None:
+        prompt, state = run.prompt, run.session.state
+        backend, info = await self._models.resolve(prompt.model or "")
+        path = state.path(state.nodes[prompt.id].parent_id)
+        question = Question(
+            run.id, turns(path), prompt.message, prompt.params, prompt.think, run.session.id, resume_text=run.text
+        )
+        prepared = await prepare(question, backend, info, self._options)
+        run.prepared(prepared.asked)
+        if path and path[-1].model not in (None, run.model):
+            run.session.publish(NoticeEvent(message=f"From here on {run.model} answers."))
+        if dropped := [identity for identity in prepared.dropped if identity not in state.dropped]:
+            text = "This conversation is longer than the model can read. Its oldest turns are left out."
+            run.session.publish(NoticeEvent(message=text, dropped=dropped))
+
+    def _count(self, change: int) -> None:
+        self.active += change
+        (self._idle.clear if self.active else self._idle.set)()
