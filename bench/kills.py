@@ -113,7 +113,7 @@ class Killing:
             case "acknowledged" | "queued":
                 await client.until(lambda: client.acknowledged(cmd_id))
             case "reading":
-                await client.until(lambda: cmd_id in client.state.commands)
+                await client.until(lambda: _asked(client, cmd_id) is not None)
             case _:
                 await client.until(lambda: len(_text(client, cmd_id)) >= length[moment] or _ended(client, cmd_id))
         return moment == "ending" or not _ended(client, cmd_id)
@@ -169,8 +169,14 @@ async def _until_whole(client: ReturningClient, messages: int) -> None:
 
 def _answer(client: ReturningClient, cmd_id: str) -> Node | None:
     """The answer to what that command said, as far as the client knows of it."""
-    asked = client.state.commands.get(cmd_id)
+    asked = _asked(client, cmd_id)
     return next((node for node in client.state.nodes.values() if asked is not None and node.parent_id == asked), None)
+
+
+def _asked(client: ReturningClient, cmd_id: str) -> str | None:
+    """The id of the message that the command said."""
+    said = (node.id for node in client.state.nodes.values() if node.role == "user" and node.cmd_id == cmd_id)
+    return next(said, None)
 
 
 def _text(client: ReturningClient, cmd_id: str) -> str:
