@@ -72,6 +72,30 @@ def switchboard(model: Path, slots: int, settings: Mapping[str, str] | None = No
 
 
 @contextmanager
+def chats(backend: str, settings: Mapping[str, str] | None = None) -> Generator[Server]:
+    """`python app.py` with that backend alone, letting in as many connections as come, and no history."""
+    environment = {
+        "PORT": "0",
+        "HOST": "127.0.0.1",
+        "BACKENDS": backend,
+        "DATABASE_URL": "off",
+        "MAX_CONNECTIONS": "100000",
+        "MAX_CONNECTIONS_PER_CLIENT": "100000",
+        **(settings or {}),
+    }
+    with _started([sys.executable, "app.py"], environment, {}) as server:
+        _wait(lambda: _model_state(server) == "ready")
+        yield server
+
+
+@contextmanager
+def bare() -> Generator[Server]:
+    """The least that uvicorn and Starlette can serve: `bench.bare`."""
+    with _started([sys.executable, "-m", "bench.bare"], {}, {}) as server:
+        yield server
+
+
+@contextmanager
 def llama_cpp(
     model: Path, slots: int, context: int, binary: Path | None = None, *, verbose: bool = False
 ) -> Generator[Server]:
