@@ -75,7 +75,8 @@ export class ChatRow {
       event.preventDefault();
       finish(event.key === "Enter");
     });
-    box.addEventListener("blur", () => document.hasFocus() && finish(true));
+    const left = () => document.activeElement !== box && finish(true);
+    box.addEventListener("blur", () => queueMicrotask(left)); // by then a line that was only moved has its focus back
     this.link.replaceWith(box);
     box.focus();
     box.select();
