@@ -55,7 +55,7 @@ export class AnswerFooter {
       return;
     }
     this.figures.replaceChildren(...describe(message).map(([words, title]) => element("span", { title }, words)));
-    this.line.append(this.buttons);
+    this.figures.after(this.buttons);
     if (ENDINGS[message.finish_reason]) this.#explain(message);
   }
 

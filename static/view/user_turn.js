@@ -34,7 +34,7 @@ export class UserTurn {
     );
     const save = (text) => deeds.edit(message.id, text);
     this.editor = new Editor(this.element, { name: "Your message", saveWords: "Save and send", save });
-    this.footer = element("div", { class: "user-footer" }, this.arrows.element, this.actions.element);
+    this.footer = element("div", { class: "user-footer" }, this.actions.element, this.arrows.element);
     this.element.append(this.footer);
   }
 
