@@ -224,5 +224,5 @@ async def _until_broken(carrying: Coroutine[object, object, None], reset: Callab
     """A direction that breaks takes the other with it, as it does on a real line."""
     try:
         await carrying
-    except ConnectionError:
+    except OSError:
         reset()

@@ -11,19 +11,25 @@ from contextlib import suppress
 from tests.server.doubles import PATIENCE_S
 
 
-async def slow_socket(url: str, query: str) -> socket.socket:
-    """A client with next to no buffer that has shaken hands and then reads nothing."""
+async def raw_socket(url: str) -> socket.socket:
+    """A connection with next to no buffer, over which nothing was said yet."""
     host, port = url.removeprefix("ws://").removesuffix("/ws").split(":")
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(raw, (host, int(port)))
+    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    return raw
+
+
+async def slow_socket(url: str, query: str) -> socket.socket:
+    """A client with next to no buffer that has shaken hands and then reads nothing."""
+    raw = await raw_socket(url)
+    host, port = raw.getpeername()
     request = (
         f"GET /ws{query} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    await loop.sock_sendall(raw, request.encode())
+    await asyncio.get_running_loop().sock_sendall(raw, request.encode())
     return raw
 
 
