@@ -20,12 +20,12 @@ export class Commands extends EventTarget {
   /**
    * @param {import("./socket.js").ConversationSocket} socket
    * @param {import("./store.js").Store} store
-   * @param {{params: () => object | undefined, offline: () => void}} page how answers are to be sampled, and what to
-   *   do when there is no connection
+   * @param {{params: () => object | undefined, continues: (model: string) => boolean, offline: () => void}} page how
+   *   answers are to be sampled, which models go on with an answer, and what to do when there is no connection
    */
-  constructor(socket, store, { params, offline }) {
+  constructor(socket, store, { params, continues, offline }) {
     super();
-    Object.assign(this, { socket, store, params, offline });
+    Object.assign(this, { socket, store, params, continues, offline });
   }
 
   /** Say something. @returns {string} the `cmd_id` */
@@ -53,6 +53,11 @@ export class Commands extends EventTarget {
   /** Answer again, beside this answer. */
   regenerate(id) {
     this.#instead({ type: "regenerate", id });
+  }
+
+  /** Whether the model of this answer can go on with it. @param {import("./store.js").Message} answer */
+  canResume({ model, message }) {
+    return Boolean(message) && this.continues(model);
   }
 
   /** Go on with an answer where it ended. */

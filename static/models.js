@@ -31,6 +31,11 @@ export class Models extends EventTarget {
     return this.#figures.get(this.current);
   }
 
+  /** Whether a model can go on with an answer that has begun; of one that is not known, the server will tell. */
+  continues(name) {
+    return this.all.find((model) => model.name === name)?.capabilities?.includes("continue") ?? true;
+  }
+
   /** Take over an engine's numbers. @param {Figures & {model: string}} figures */
   measure(figures) {
     this.#figures.set(figures.model, figures);

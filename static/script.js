@@ -46,7 +46,11 @@ export const store = new Store();
 const models = new Models(base);
 const settings = new Settings();
 const socket = new ConversationSocket(socketUrl.href, () => store);
-const commands = new Commands(socket, store, { params: chosenParams, offline: () => complain(NOT_CONNECTED) });
+const commands = new Commands(socket, store, {
+  params: chosenParams,
+  continues: (model) => models.continues(model),
+  offline: () => complain(NOT_CONNECTED),
+});
 const follower = new Follower(byId("scroller"), messagesContainer, byId("jump-to-latest"));
 const list = new MessageList(messagesContainer, store, commands, follower, focusInput);
 const loading = new LoadingMessages(addMessage);
@@ -232,6 +236,7 @@ models.addEventListener("change", () => {
   settings.learn(models.maxTokens, models.selected?.temperature);
   settingsPanel.setContext(models.selected?.context_length);
   for (const { name, state } of models.all) if (state !== "loading") loading.end(name);
+  list.reconsider();
   refresh();
 });
 socket.addEventListener("state", () => {

@@ -11,7 +11,10 @@ import { displayName } from "./model_names.js";
 
 /** @type {Record<string, (message: Message) => string>} why an answer ended before it was done */
 const ENDINGS = {
-  length: ({ params, usage }) => `Cut at the limit of ${count(params?.max_tokens ?? usage.completion_tokens)} tokens.`,
+  length: ({ params, usage }) => {
+    const limit = params?.max_tokens ?? usage?.completion_tokens;
+    return limit ? `Cut at the limit of ${count(limit)} tokens.` : "Cut before it was done.";
+  },
   cancelled: () => "Stopped before it was done.",
   interrupted: () => "The server was restarted before it was done.",
   abandoned: () => "Stopped, because nobody was watching.",
@@ -66,9 +69,25 @@ export class AnswerFooter {
   }
 
   #explain(message) {
-    const goOn = namedButton("continue", "Continue", () => this.deeds.resume(message.id));
-    this.ending.replaceChildren(element("span", {}, ENDINGS[message.finish_reason](message)), goOn);
+    this.remedy = null;
+    this.ending.replaceChildren(element("span", {}, ENDINGS[message.finish_reason](message)));
     this.line.before(this.ending);
+    this.offer();
+  }
+
+  /** Offer the way on after an early end: to continue where the model can, else to try again. */
+  offer() {
+    if (!this.ending.parentNode) return;
+    const { deeds } = this;
+    const { id } = this.#shown;
+    const able = deeds.canResume(this.#shown);
+    const name = able ? "Continue" : "Try again";
+    if (this.remedy?.textContent === name) return;
+    this.remedy?.remove();
+    this.remedy = able
+      ? namedButton("continue", name, () => deeds.resume(id))
+      : namedButton("again", name, () => deeds.regenerate(id));
+    this.ending.append(this.remedy);
   }
 }
 

@@ -51,11 +51,17 @@ export class AnswerTurn {
     this.#answer?.work(deadline);
   }
 
+  /** Offer to go on with the answer, or not any more, if its model is another. */
+  reconsider() {
+    this.#answer?.footer.offer();
+    if (this.#problem) this.#offer();
+  }
+
   /** The conversation was lost: what is there stays, and nothing will follow. */
   abandon() {
     this.#answer?.abandon();
     this.arrows.element.remove();
-    this.#problem?.querySelector(".remedies").remove();
+    this.remedies?.remove();
   }
 
   remove() {
@@ -87,12 +93,17 @@ export class AnswerTurn {
   }
 
   #problemElement(error) {
-    const { id, message } = this.message;
-    const again = namedButton("again", "Try again", () => this.deeds.regenerate(id));
-    const goOn = namedButton("continue", "Continue", () => this.deeds.resume(id));
-    const remedies = element("span", { class: "remedies" }, ...(message ? [goOn, again] : [again]));
-    const node = problemElement(error, remedies);
+    this.remedies = element("span", { class: "remedies" });
+    this.#offer();
+    const node = problemElement(error, this.remedies);
     if (!this.#answer) node.append(this.arrows.element);
     return node;
+  }
+
+  #offer() {
+    const { deeds, message } = this;
+    const again = namedButton("again", "Try again", () => deeds.regenerate(message.id));
+    const goOn = namedButton("continue", "Continue", () => deeds.resume(message.id));
+    this.remedies.replaceChildren(...(deeds.canResume(message) ? [goOn] : []), again);
   }
 }

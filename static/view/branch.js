@@ -16,6 +16,7 @@
  * @property {string | null} [draft] what is being written in its place
  * @property {(draft?: string) => void} [edit] let it be rewritten in place
  * @property {(deadline: number) => void} [work] draw now
+ * @property {() => void} [reconsider] what can be done with it may be another
  * @property {() => void} [abandon] nothing more will come of it
  */
 import { AnswerTurn } from "./answer_turn.js";
@@ -94,6 +95,11 @@ export class Branch {
   /** Bring one message up to date. */
   update(id) {
     this.#views.get(id).update(this.store.messages.get(id), this.store.tree.siblings(id));
+  }
+
+  /** Look anew at what can be done with each message. */
+  reconsider() {
+    for (const view of this.#views.values()) view.reconsider?.();
   }
 
   /** Have this text written on in place of a message, now or when that is on show. */

@@ -109,6 +109,11 @@ export class MessageList {
     this.container.replaceChildren(this.typing.place, this.waiting.element);
   }
 
+  /** What can be done with the messages may be another: the models are. */
+  reconsider() {
+    this.branch.reconsider();
+  }
+
   /** Let a message, said or waiting, be rewritten in place. @param {string} [draft] to go on with */
   edit(id, draft) {
     if (this.store.queue.some((prompt) => prompt.id === id)) this.waiting.edit(id, draft);

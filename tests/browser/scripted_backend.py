@@ -42,9 +42,12 @@ class ScriptedBackend(Backend):
     `flood *`              a megabyte of what follows, in large pieces
     `think`                thinking first
     anything else          is repeated, cut into small pieces
+
+    Its numbers and its pieces are tokens: it goes on with an answer that has begun, and with one that was cut.
     """
 
     name = "scripted"
+    continues = resumes = True
 
     def __init__(self) -> None:
         self._running = self._finished = 0
@@ -66,7 +69,13 @@ class ScriptedBackend(Backend):
 
     async def list_models(self) -> Sequence[ModelInfo]:
         return [
-            ModelInfo("fluent", size=98_000_000, quantization="Q4_1", context_length=8192),
+            ModelInfo(
+                "fluent",
+                size=98_000_000,
+                quantization="Q4_1",
+                context_length=8192,
+                capabilities=("completion", "continue"),
+            ),
             ModelInfo(
                 "other",
                 state="available",
@@ -102,8 +111,8 @@ class ScriptedBackend(Backend):
     async def _answer(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         prompt = request.messages[-1].content if request.messages else ""
         began = time.monotonic()
-        tokens = 0
-        async for event in self._events(prompt):
+        tokens = len(request.resume_token_ids)
+        async for event in self._events(prompt, request.resume_text, tokens):
             if isinstance(event, Text):
                 tokens += 1
                 if request.params.max_tokens is not None and tokens > request.params.max_tokens:
@@ -113,11 +122,12 @@ class ScriptedBackend(Backend):
             yield event
         yield Done("stop", Usage(len(prompt), len(prompt) // 2, tokens), _timings(began, tokens))
 
-    async def _events(self, prompt: str) -> AsyncGenerator[Event, None]:
+    async def _events(self, prompt: str, begun: str, tokens: int) -> AsyncGenerator[Event, None]:
+        """What is said after the text that has `begun`, and after so many `tokens` of it."""
         if match := re.fullmatch(r"count to (\d+)( quickly)?", prompt):
             yield Progress("prefill", done=12, total=12)
-            for number in range(1, int(match[1]) + 1):
-                yield Text(f"{number} ")
+            for number in range(len(begun.split()) + tokens + 1, int(match[1]) + 1):
+                yield Text(f"{number} ", token_ids=(number,))
                 await asyncio.sleep(0 if match[2] else 0.025)
         elif prompt == "wait":
             async for event in _waiting():
@@ -137,8 +147,8 @@ class ScriptedBackend(Backend):
             yield Reasoning("It is simple.")
             yield Text("It is four.")
         else:
-            for piece in _pieces(prompt):
-                yield Text(piece)
+            for number, piece in enumerate(_pieces(prompt.removeprefix(begun))[tokens:]):
+                yield Text(piece, token_ids=(number,))
                 await asyncio.sleep(0.002)
 
 
