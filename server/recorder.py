@@ -199,7 +199,11 @@ class Recorder:
         except HistoryError as error:
             self._failed(batches, str(error))
             return False
-        except BaseException:
+        except asyncio.CancelledError:
+            for batch in batches:
+                batch.failed()
+            raise
+        except Exception:
             self._failed(batches, "Something went wrong. The server's log says what.")
             raise
         for batch in batches:

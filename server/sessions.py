@@ -10,7 +10,7 @@ first.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from server.clock import Clock, Timer
 from server.fold import Conversation
@@ -45,6 +45,9 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._by_id.values()))
 
     def create(self, owner: str = LOCAL) -> Session:
         """A new session. It counts as out of use until `use` is called."""

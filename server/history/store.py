@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,7 +36,7 @@ class History:
         self._clock = clock
 
     @classmethod
-    async def open(cls, url: str, folder: Path) -> History:
+    async def open(cls, url: str, folder: Path) -> Self:
         """Open the database that `url` names; SQLite's relative paths are taken from `folder`.
 
         Raises HistoryError when that is not possible now.
