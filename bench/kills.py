@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.kill_tally import Tally, Undisturbed, show
@@ -39,124 +39,144 @@ class Question:
     """What is asked, and how the answer is sampled."""
 
     message: str
-    params: dict[str, object]
+    params: dict[str, object] = field(hash=False)
+
+
+Script = tuple[Question, Question]
 
 
 class Killing:
-    """Asks and kills, `kills` times at least."""
+    """Asks and kills. A script is two questions of one conversation; most moments need the first alone."""
 
     def __init__(self, server: MortalServer, questions: Sequence[Question], seed: int) -> None:
         self.tally = Tally()
         self._server = server
-        self._questions = questions
+        self._scripts = list(zip(questions, [*questions[1:], questions[0]], strict=True))
         self._random = random.Random(seed)
-        self._known: dict[str, Undisturbed] = {}
-        self._ended: dict[str, list[object]] = {}  # the messages of each conversation, when it was over
+        self._known: dict[Script, list[Undisturbed]] = {}
+        self._ended: dict[str, list[dict[str, object]]] = {}  # the messages of each conversation, when it was over
 
     async def run(self, kills: int) -> Tally:
-        """Raises Lost when a conversation or a part of its log is gone."""
+        """Kill the server so many times. Raises Lost when a conversation or a part of its log is gone."""
         self._server.start()
         await self._server.ready()
-        for question in self._questions:
-            await self._learn(question)
-        for moment, question in zip(itertools.cycle(MOMENTS), itertools.cycle(self._questions), strict=False):
+        for script in self._scripts:
+            await self._learn(script)
+        for moment, script in zip(itertools.cycle(MOMENTS), itertools.cycle(self._scripts), strict=False):
             left = kills - self.tally.kills.total()
             if left <= 0:
                 break
-            await self._round(moment, question, left)
+            await self._round(moment, script, left)
             say(f"{self.tally.kills.total()} of {kills} kills, {len(self.tally.differences)} differences")
         await self._read_all_again()
         return self.tally
 
-    async def _learn(self, question: Question) -> None:
+    async def _learn(self, script: Script) -> None:
         async with ReturningClient(self._server.port).staying() as client:
-            cmd_id = await client.say(question.message, question.params)
-            await client.until(lambda: _ended(client, cmd_id))
-            answer = _answer(client, cmd_id)
-            assert answer is not None
-            assert answer.usage is not None, f"The undisturbed answer failed: {answer.error}"
-            self._known[question.message] = Undisturbed(
-                str(answer.content), answer.usage.completion_tokens, str(answer.finish_reason)
-            )
+            asked = []
+            for question in script:
+                asked.append(await client.say(question.message, question.params))
+                await _until_ended(client, asked)
+            self._known[script] = [_ending(client, cmd_id) for cmd_id in asked]
 
-    async def _round(self, moment: str, question: Question, most_kills: int) -> None:
+    async def _round(self, moment: str, script: Script, most_kills: int) -> None:
         async with AsyncExitStack() as stack:
             asking = await stack.enter_async_context(ReturningClient(self._server.port).staying())
             joining = ReturningClient(self._server.port, asking.session)
             watching = await stack.enter_async_context(joining.staying())
-            asked = {await asking.say(question.message, question.params): question}
-            if moment == "queued":
-                await asking.until(lambda: bool(_text(asking, *asked)))
-                behind = self._random.choice(self._questions)
-                asked[await asking.say(behind.message, behind.params)] = behind
+            asked = await self._ask(asking, moment, script)
             kills = 0
-            while kills < min(MOST_KILLS if moment == "streaming" else 1, most_kills):
-                *_, last = asked
-                if not await self._wait_for(moment, asking, last, self._known[question.message]):
+            for _ in range(min(MOST_KILLS if moment == "streaming" else 1, most_kills)):
+                await self._wait_for(moment, asking, asked[-1], len(self._known[script][0].text))
+                if moment == "streaming" and _ended(asking, asked[-1]):
                     break
                 kills += 1
-                await self._kill(moment, asking, last)
+                await self._kill(moment, asking, asked)
             for client in (asking, watching):
                 await _until_ended(client, asked)
-            self._compare(asking, watching, asked, kills)
+            self._compare(asking, watching, self._known[script][: len(asked)], asked, kills)
 
-    async def _wait_for(self, moment: str, client: ReturningClient, cmd_id: str, whole: Undisturbed) -> bool:
-        """Wait for the moment. False when it is over already."""
-        shown = len(_text(client, cmd_id))
-        length = {
-            "streaming": self._random.randint(shown, max(shown, len(whole.text))),
-            "ending": max(0, len(whole.text) - self._random.randint(0, 12)),
-        }
+    async def _ask(self, client: ReturningClient, moment: str, script: Script) -> list[str]:
+        """Say what comes before the moment. Gives the `cmd_id` of each question."""
+        first, second = script
+        asked = [await client.say(first.message, first.params)]
         match moment:
             case "said":
-                pass
+                await client.until(lambda: client.acknowledged(asked[0]))
+            case "reading":
+                await _until_ended(client, asked)
+            case "queued":
+                await client.until(lambda: _text(client, asked[0]) != "")
+            case _:
+                return asked
+        return [*asked, await client.say(second.message, second.params)]
+
+    async def _wait_for(self, moment: str, client: ReturningClient, cmd_id: str, length: int) -> None:
+        """Wait for the moment, in the answer of that `length` to what `cmd_id` said."""
+        match moment:
             case "acknowledged" | "queued":
                 await client.until(lambda: client.acknowledged(cmd_id))
             case "reading":
                 await client.until(lambda: _asked(client, cmd_id) is not None)
-            case _:
-                await client.until(lambda: len(_text(client, cmd_id)) >= length[moment] or _ended(client, cmd_id))
-        return moment == "ending" or not _ended(client, cmd_id)
+            case "streaming":
+                least = len(_text(client, cmd_id)) + 1
+                await _until_long(client, cmd_id, self._random.randint(least, max(least, length)))
+            case "ending":
+                await _until_long(client, cmd_id, max(1, length - self._random.randint(0, 12)))
 
-    async def _kill(self, moment: str, client: ReturningClient, cmd_id: str) -> None:
-        shown, began = len(_text(client, cmd_id)), time.perf_counter()
+    async def _kill(self, moment: str, client: ReturningClient, asked: Sequence[str]) -> None:
+        shown, began = sum(len(_text(client, cmd_id)) for cmd_id in asked), time.perf_counter()
         self._server.kill()
         self.tally.kills[moment] += 1
         self._server.start()
         before = client.comebacks
         await client.until(lambda: client.comebacks > before)
-        await client.until(lambda: len(_text(client, cmd_id)) > shown or _ended(client, cmd_id))
-        self.tally.back_s.append(time.perf_counter() - began)
+        if any(not _ended(client, cmd_id) for cmd_id in asked):
+            await client.until(
+                lambda: (
+                    sum(len(_text(client, cmd_id)) for cmd_id in asked) > shown
+                    or all(_ended(client, cmd_id) for cmd_id in asked)
+                )
+            )
+            self.tally.back_s.append(time.perf_counter() - began)
 
     def _compare(
-        self, asking: ReturningClient, watching: ReturningClient, asked: dict[str, Question], kills: int
+        self,
+        asking: ReturningClient,
+        watching: ReturningClient,
+        undisturbed: Sequence[Undisturbed],
+        asked: Sequence[str],
+        kills: int,
     ) -> None:
         before = len(self.tally.differences)
         if asking.messages != watching.messages:
             self.tally.differences.append(f"{asking.session}: the two clients do not show the same.")
         if len(asking.messages) != 2 * len(asked):
             self.tally.differences.append(f"{asking.session}: there are {len(asking.messages)} messages.")
-        for cmd_id, question in asked.items():
-            answer, whole = _answer(asking, cmd_id), self._known[question.message]
-            assert answer is not None
-            self.tally.compare(str(answer.content), whole.text)
-            tokens = answer.usage.completion_tokens if answer.usage else 0
-            ended = Undisturbed(str(answer.content), tokens, str(answer.finish_reason))
+        for cmd_id, whole in zip(asked, undisturbed, strict=True):
+            ended = _ending(asking, cmd_id)
+            self.tally.compare(ended.text, whole.text)
             if ended != whole:
-                self.tally.differences.append(f"{asking.session}: {ended} instead of {whole} {answer.error or ''}")
+                self.tally.differences.append(f"{asking.session}: {ended} instead of {whole}")
         self.tally.continued += kills if len(self.tally.differences) == before else 0
         self._ended[asking.session] = [message.model_dump() for message in asking.messages]
 
     async def _read_all_again(self) -> None:
         """Hold what the store has against what the clients saw, in another life of the server."""
-        self._server.kill()
+        self._server.stop()
         self._server.start()
         await self._server.ready()
         for session, messages in self._ended.items():
             async with ReturningClient(self._server.port, session).staying() as client:
                 await _until_whole(client, len(messages))
-                if [message.model_dump() for message in client.messages] != messages:
-                    self.tally.differences.append(f"{session}: the store has something else.")
+                for stored, shown in zip(client.messages, messages, strict=True):
+                    other = {name: value for name, value in stored.model_dump().items() if value != shown[name]}
+                    if other:
+                        self.tally.differences.append(f"{session}: the store has {other} instead of {shown}")
+
+
+async def _until_long(client: ReturningClient, cmd_id: str, length: int) -> None:
+    await client.until(lambda: len(_text(client, cmd_id)) >= length or _ended(client, cmd_id))
 
 
 async def _until_ended(client: ReturningClient, asked: Iterable[str]) -> None:
@@ -187,6 +207,14 @@ def _text(client: ReturningClient, cmd_id: str) -> str:
 def _ended(client: ReturningClient, cmd_id: str) -> bool:
     answer = _answer(client, cmd_id)
     return answer is not None and not answer.running
+
+
+def _ending(client: ReturningClient, cmd_id: str) -> Undisturbed:
+    """How the answer to it ended: in an error, its sentence is the reason."""
+    answer = _answer(client, cmd_id)
+    assert answer is not None
+    reason = answer.error.message if answer.error else str(answer.finish_reason)
+    return Undisturbed(str(answer.content), answer.usage.completion_tokens if answer.usage else 0, reason)
 
 
 def questions(max_tokens: int) -> list[Question]:

@@ -63,6 +63,13 @@ class MortalServer:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def stop(self) -> None:
+        """End it as its owner would. Raises RuntimeError when it does not end well."""
+        assert self._process is not None
+        self._process.terminate()
+        if (status := self._process.wait()) != 0:
+            raise RuntimeError(f"The server ended with {status}:\n{self.log[-2000:]}")
+
     async def ready(self) -> None:
         """Wait until its model can answer. Raises RuntimeError when it ended, TimeoutError when it takes too long."""
         async with asyncio.timeout(START_S):
