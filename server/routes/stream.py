@@ -119,9 +119,11 @@ class Following(Response):
 
     async def _write(self, stream: EventStream) -> None:
         with suppress(TimeoutError, TooSlow):
-            async with asyncio.timeout(0 if self._closed else None) as self._patience:
-                await self._tell(stream)
-        self._patience = None
+            try:
+                async with asyncio.timeout(0 if self._closed else None) as self._patience:
+                    await self._tell(stream)
+            finally:
+                self._patience = None  # also when the client has left: there is nothing left to interrupt
         self._leave()
         with suppress(TimeoutError):  # a client that takes nothing at all is the connection's matter
             await stream.end()

@@ -8,6 +8,8 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -69,18 +71,24 @@ class Whole:
 async def whole(send_buffer: int | None = None, ping_s: float = 20.0, **settings: object) -> AsyncGenerator[Whole]:
     """Serve with these settings, named in lower case; by default the answers are recited, and sent on token by token.
 
+    The history is in a folder of its own, which goes with the server, unless the settings name another place.
     `send_buffer`: the kernel's, in bytes. `ping_s`: the keepalive's interval, and its patience. Fails at the end when
     the event loop was ever held up.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     if send_buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    chosen: dict[str, object] = {"backends": [RECITAL], "stream_flush_ms": 0, **settings}
-    by_name = {name.upper(): value for name, value in chosen.items()}
-    app = create_app(Settings(**{**by_name, "PORT": listener.getsockname()[1]}))
-    with watched_loop():
+    with TemporaryDirectory() as folder, watched_loop():
+        chosen = {"backends": [RECITAL], "stream_flush_ms": 0, "database_url": history_in(folder), **settings}
+        by_name = {name.upper(): value for name, value in chosen.items()}
+        app = create_app(Settings(**{**by_name, "PORT": listener.getsockname()[1]}))
         async with listening(app, listener, ping_s) as url, app.router.lifespan_context(app):
             yield Whole(app, url)
+
+
+def history_in(folder: Path | str) -> str:
+    """The setting that keeps the history in `folder`."""
+    return f"sqlite:///{folder}/history.db"
 
 
 def play(scenario: Callable[[], Coroutine[object, object, None]]) -> None:
