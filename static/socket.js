@@ -107,6 +107,7 @@ export class ConversationSocket extends EventTarget {
   #address() {
     const { session, epoch, seq } = this.place();
     const url = new URL(this.url);
+    url.searchParams.set("sessions", "1"); // this page shows the list of conversations
     if (session) url.searchParams.set("session", session);
     if (session && epoch && seq > 0) {
       url.searchParams.set("epoch", epoch);
