@@ -17,7 +17,7 @@ from pathlib import Path
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
 MISSING = "NO POSTGRESQL HERE, so the history was tested on SQLite alone. Install it: sudo apt-get install postgresql"
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=30")
+FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=30")
 
 
 class Cluster:

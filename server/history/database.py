@@ -18,11 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from server.history.failures import failures_told
 from server.history.records import HistoryError
+from server.history.sqlite_file import FileIdentity
 
 READERS = 4
 BUSY_MS = 5_000  # how long SQLite waits for another program that has the file locked
 ANSWER_S = 15.0  # how long PostgreSQL may take for one statement
 ADVISORY_LOCK = 0x5717C4B0A2D  # any number that means this program
+TAKEOVER_MS = 1_000  # how long PostgreSQL may take to notice that the server before us has gone
 
 # FULL: once a commit has returned, it survives a power cut.
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 16777216")
@@ -33,12 +35,13 @@ def parse_url(url: str, folder: Path) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise HistoryError("DATABASE_URL cannot be read. Write sqlite:///data/switchboard.db, for instance.") from error
+        raise HistoryError("DATABASE_URL cannot be read. Write sqlite:///data/switchboard.db, for example.") from error
     match parsed.get_backend_name():
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return URL.create("sqlite+aiosqlite", database=str(folder / parsed.database))
         case "postgresql" | "postgres":
-            return parsed.set(drivername="postgresql+asyncpg")
+            query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+            return parsed.set(drivername="postgresql+asyncpg", query=query)
     raise HistoryError("DATABASE_URL begins with sqlite:/// and a file, or with postgresql://, or is off.")
 
 
@@ -48,6 +51,7 @@ class Database:
     def __init__(self, url: URL, busy_ms: int = BUSY_MS) -> None:
         self.dialect = url.get_backend_name()
         self._writing = asyncio.Lock()
+        self._file = FileIdentity(Path(url.database)) if self.dialect == "sqlite" and url.database else None
         if self.dialect == "sqlite":
             self._writer = _sqlite_engine(url, _PRAGMAS, "BEGIN IMMEDIATE", busy_ms, pool_size=1)
             self._reader = _sqlite_engine(url, ("query_only = ON",), "BEGIN", busy_ms, pool_size=READERS)
@@ -59,14 +63,17 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that is committed at the end, or leaves nothing. One at a time."""
-        with failures_told():
-            async with self._writing, self._writer.begin() as connection:
-                yield connection
+        with failures_told(self.dialect):
+            async with self._writing:
+                if self._file is not None:
+                    self._file.check()
+                async with self._writer.begin() as connection:
+                    yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that sees one moment, whatever is written meanwhile."""
-        with failures_told():
+        with failures_told(self.dialect):
             async with self._reader.begin() as connection:
                 yield connection
 
@@ -110,11 +117,12 @@ def _lock_when_connecting(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def lock(connection: Any, record: object) -> None:
         del record
-        cursor = connection.cursor()
-        cursor.execute(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})")
-        taken = cursor.fetchone()[0]
-        cursor.close()
-        connection.commit()
-        if not taken:
-            connection.close()
-            raise HistoryError("Another server uses this history.")
+        try:
+            cursor = connection.cursor()
+            cursor.execute(f"SET lock_timeout = {TAKEOVER_MS}")
+            cursor.execute(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            cursor.close()
+            connection.commit()
+        except BaseException:
+            connection.terminate()
+            raise

@@ -6,6 +6,7 @@ Knows nothing of what the tables hold.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ class Opened:
 
 async def open_database(url: URL, busy_ms: int = BUSY_MS) -> Opened:
     """Open what `url` names, made or migrated as needed. Raises HistoryError."""
-    with failures_told():
+    with failures_told(url.get_backend_name()):
         if url.get_backend_name() == "sqlite":
             return await _open_sqlite(url, busy_ms)
         return await _open_postgresql(url)
@@ -43,7 +44,7 @@ async def _open_sqlite(url: URL, busy_ms: int) -> Opened:
     path = Path(url.database)
     lock = await asyncio.to_thread(_take, path)
     try:
-        notices, found = await asyncio.to_thread(_look_at, path)
+        notices, found = await asyncio.to_thread(_look_at, path, busy_ms)
         if found != HEAD:
             await upgrade(url)
         return Opened(Database(url, busy_ms), notices, lock.release)
@@ -53,18 +54,19 @@ async def _open_sqlite(url: URL, busy_ms: int) -> Opened:
 
 
 def _take(path: Path) -> sqlite_file.FileLock:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return sqlite_file.FileLock(path)
 
 
-def _look_at(path: Path) -> tuple[list[str], str | None]:
+def _look_at(path: Path, busy_ms: int) -> tuple[list[str], str | None]:
     """What people should know of the file, and where it stands. A damaged one is moved aside, an old one copied."""
     if not path.exists():
         return [], None
-    if not sqlite_file.is_whole(path):
+    if not sqlite_file.is_whole(path, busy_ms):
         aside = sqlite_file.move_aside(path)
         return [f"The history was damaged. It has been moved aside to {aside.name}, and a new one was begun."], None
-    engine = create_engine("sqlite://", creator=lambda: sqlite_file.read_only(path), poolclass=StaticPool)
+    engine = create_engine("sqlite://", creator=lambda: sqlite_file.read_only(path, busy_ms), poolclass=StaticPool)
     try:
         with engine.connect() as connection:
             found = revision(connection)

@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from server.history.failures import TAKEN
 from server.history.records import HistoryError
 
 KEPT_BACKUPS = 3
@@ -28,16 +29,36 @@ class FileLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise HistoryError("Another server uses this history.") from error
+            raise HistoryError(TAKEN) from error
 
     def release(self) -> None:
-        os.close(self._file)
+        """Let another server in. A second time changes nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
-def is_whole(path: Path) -> bool:
+class FileIdentity:
+    """Which file it is that is open. A file that was deleted can still be written to, and nobody would ever read it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode = path.stat().st_ino
+
+    def check(self) -> None:
+        """Raises HistoryError unless the file is still where it was."""
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError as error:
+            raise HistoryError("The history's file has vanished. Put it back, or start the server again.") from error
+        if inode != self._inode:
+            raise HistoryError("The history's file is another one now. Start the server again to use it.")
+
+
+def is_whole(path: Path, busy_ms: int) -> bool:
     """Whether SQLite can read every page of the file. Raises sqlite3.Error where it cannot say."""
     try:
-        with closing(read_only(path)) as connection:
+        with closing(read_only(path, busy_ms)) as connection:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -45,9 +66,9 @@ def is_whole(path: Path) -> bool:
         raise
 
 
-def read_only(path: Path) -> sqlite3.Connection:
+def read_only(path: Path, busy_ms: int = 5_000) -> sqlite3.Connection:
     """A connection that changes nothing."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_ms / 1000)
 
 
 def move_aside(path: Path) -> Path:

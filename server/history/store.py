@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.history import rows, writing
 from server.history.cursors import cursor_after, place_of
-from server.history.database import parse_url
+from server.history.database import BUSY_MS, parse_url
+from server.history.failures import lies_in_the_content
 from server.history.opening import Opened, open_database
-from server.history.records import About, Change, Found, Page, Stored
+from server.history.records import About, Change, Found, HistoryError, Page, Stored
 from server.history.search import find
 from server.history.tables import messages, pieces, queue, runs, sessions
 
@@ -36,12 +37,13 @@ class History:
         self._clock = clock
 
     @classmethod
-    async def open(cls, url: str, folder: Path) -> Self:
+    async def open(cls, url: str, folder: Path, *, busy_ms: int = BUSY_MS) -> Self:
         """Open the database that `url` names; SQLite's relative paths are taken from `folder`.
 
-        Raises HistoryError when that is not possible now.
+        `busy_ms`: how long to wait for another program that has the SQLite file locked. Raises HistoryError when the
+        history cannot be opened now.
         """
-        return cls(await open_database(parse_url(url, folder)))
+        return cls(await open_database(parse_url(url, folder), busy_ms))
 
     async def close(self) -> None:
         await self._database.close()
@@ -50,11 +52,34 @@ class History:
     # Writing
 
     async def write(self, changes: Sequence[Change]) -> None:
-        """Write all of `changes` in one transaction. Raises HistoryError, and then nothing was written."""
+        """Write all of `changes` in one transaction. Raises HistoryError, and then nothing was written.
+
+        Only where a change itself cannot be written, the others still are, each by itself.
+        """
+        try:
+            await self._write(changes)
+        except HistoryError as error:
+            if len(changes) == 1 or not lies_in_the_content(error):
+                raise
+            await self._write_each(changes)
+
+    async def _write(self, changes: Sequence[Change]) -> None:
         batches = await asyncio.to_thread(lambda: list(writing.batches(changes)))
         async with self._database.writing() as connection:
             for batch in batches:
                 await writing.write(connection, batch)
+
+    async def _write_each(self, changes: Sequence[Change]) -> None:
+        refused: HistoryError | None = None
+        for change in changes:
+            try:
+                await self._write([change])
+            except HistoryError as error:
+                if not lies_in_the_content(error):
+                    raise
+                refused = error
+        if refused is not None:
+            raise refused
 
     async def update(
         self,
