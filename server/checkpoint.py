@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from backends.base import GenerationRequest, Message, Params
+from backends.base import Done, GenerationRequest, Message, Params, Timings, Usage
 from server.history.records import RunRecord, Stored
 from server.prompt import Prompt
 from server.protocol import ChatParams
@@ -30,7 +30,8 @@ class Asked:
 class Checkpoint:
     """Where an answer stands. `asked`: None until the request is made. `token_ids`: sampled so far.
 
-    `pieces` are stored of it by now; `attempts` is how often it was begun since there was any progress.
+    `pieces` are stored of it by now; `attempts` is how often it was begun since there was any progress. `done`: all of
+    it is stored, and only its end has not been told.
     """
 
     prompt: Prompt
@@ -39,6 +40,7 @@ class Checkpoint:
     token_ids: tuple[int, ...] = ()
     pieces: int = 0
     attempts: int = 1
+    done: Done | None = None
 
     @property
     def hopeless(self) -> bool:
@@ -48,7 +50,14 @@ class Checkpoint:
     def record(self) -> RunRecord:
         """As the history keeps it."""
         asked = None if self.asked is None else _dump(self.asked)
-        request = {"prompt": self.prompt.dump(), "model": self.model, "asked": asked, "pieces": self.pieces}
+        done = None if self.done is None else asdict(self.done)
+        request = {
+            "prompt": self.prompt.dump(),
+            "model": self.model,
+            "asked": asked,
+            "pieces": self.pieces,
+            "done": done,
+        }
         return RunRecord(self.prompt.run, request, self.attempts)
 
     @classmethod
@@ -64,6 +73,7 @@ class Checkpoint:
             token_ids=tuple(token for piece in stored.pieces for token in piece.token_ids),
             pieces=pieces,
             attempts=stored.run.attempts + 1 if pieces == request["pieces"] else 1,
+            done=None if request["done"] is None else _load_done(request["done"]),
         )
 
 
@@ -79,6 +89,10 @@ def _dump(asked: Asked) -> dict[str, Any]:
         "params": asked.params.model_dump(exclude_none=True),
         "prompt_tokens": asked.prompt_tokens,
     }
+
+
+def _load_done(data: Mapping[str, Any]) -> Done:
+    return Done(data["finish_reason"], Usage(**data["usage"]), Timings(**data["timings"]))
 
 
 def _load(data: Mapping[str, Any], request_id: str) -> Asked:

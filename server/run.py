@@ -120,6 +120,11 @@ class Run:
         self._recorder.running(self.session, self.checkpoint.record(), self.checkpoint.pieces)
         self._begin(events)
 
+    def conclude(self) -> None:
+        """Tell the end that an earlier life of the server had stored."""
+        assert self.checkpoint.done is not None
+        self._finish(self.checkpoint.done.finish_reason, self.checkpoint.done)
+
     def prepared(self, asked: Asked) -> None:
         """The request is made: this is what it goes to, and with what."""
         self.model = asked.request.model
@@ -162,6 +167,8 @@ class Run:
         try:
             async with aclosing(events):
                 async for event in events:
+                    if isinstance(event, Done):
+                        await self._store_end(event)
                     if not self.over:  # a backend may talk on after it was cancelled
                         self._take(event)
                     if self.over:
@@ -169,6 +176,14 @@ class Run:
             self._fail("backend_error", BROKE_OFF)
         except BackendError as error:
             self._fail(error.code, error.message, error.retry_after)
+
+    async def _store_end(self, done: Done) -> None:
+        """What people are told is finished is stored by then, whatever happens in the next moment."""
+        if not self.over:
+            self._text.flush()
+            self.checkpoint = replace(self.checkpoint, done=done)
+            self._recorder.running(self.session, self.checkpoint.record())
+            await self._recorder.saved(self.session)
 
     def _take(self, event: Event) -> None:
         match event:

@@ -181,11 +181,13 @@ class Turns:
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         run = self.run = self._make_run(checkpoint.prompt, checkpoint.model, checkpoint)
-        if checkpoint.hopeless or not self._can_go_on(run):
+        if checkpoint.done is not None:
+            run.conclude()
+        elif checkpoint.hopeless or not self._can_go_on(run):
             run.end("interrupted")
-            return
-        run.resume(self._answering.events)
-        self._began(run)
+        else:
+            run.resume(self._answering.events)
+            self._began(run)
 
     def _can_go_on(self, run: Run) -> bool:
         """An answer without any text is simply asked for again."""

@@ -118,7 +118,9 @@ def test_a_killed_server_is_found_again_and_the_page_says_what_happened(
     chat.wait_connected()  # by itself
     expect(chat.page.locator(".message.system").last).to_contain_text("The server was restarted")
     expect(chat.answers.first.locator(".body")).to_have_text("remember me")
-    expect(chat.answers.nth(1).locator(".answer-footer")).to_contain_text("The server was restarted before it was done.")
+    expect(chat.answers.nth(1).locator(".answer-footer")).to_contain_text(
+        "The server was restarted before it was done."
+    )
     assert chat.ask("a new beginning") == "a new beginning"
     expect(chat.users).to_have_text(["remember me", "count to 400", "a new beginning"])
 

@@ -10,7 +10,7 @@ from server.history.records import Change, HistoryError
 from server.history.store import History
 from server.hub import Hub
 from server.options import HubOptions
-from server.protocol import StopCommand, UserCommand
+from server.protocol import AiEvent, StopCommand, UserCommand
 from server.session import Session
 from tests.server.doubles import Puppet, Reader, eventually
 
@@ -269,6 +269,36 @@ def test_a_drain_waits_for_an_answer_that_is_soon_done(tmp_path: Path) -> None:
             assert reader.types()[-1] == "ai"
 
     run(tmp_path, scenario)
+
+
+def test_what_was_said_to_be_finished_is_stored_by_then(tmp_path: Path) -> None:
+    """The power is cut in the very moment in which the end is told."""
+
+    async def first(folder: Path) -> None:
+        async with life(folder, Forgetful(99)) as hub:
+            session = hub.create()
+            kept = await hub.conversations._keeper.history()
+
+            def cut(_: Session, event: object) -> None:
+                if isinstance(event, AiEvent):
+                    kept.dead = True  # type: ignore[attr-defined]
+
+            told = session.published
+            session.published = lambda session, event: (cut(session, event), told(session, event))[1]
+            reader = Reader(session.subscribe())
+            hub.execute(session, UserCommand(message="Recite."))
+            await reader.until_end()
+            assert reader.answers() == ["".join(WORDS)]
+
+    async def second(folder: Path) -> None:
+        backend = Forgetful()
+        async with life(folder, backend) as hub:
+            (session,) = hub.sessions
+            (answer,) = (node for node in session.state.nodes.values() if node.role == "ai")
+            assert (str(answer.content), answer.finish_reason) == ("".join(WORDS), "stop")
+            assert not backend.requests
+
+    run(tmp_path, first, second)
 
 
 def test_a_stopped_answer_stays_stopped(tmp_path: Path) -> None:
