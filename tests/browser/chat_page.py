@@ -50,6 +50,15 @@ class ChatPage:
         return self.answers.last.locator(".body")
 
     @property
+    def user_messages(self) -> Locator:
+        """The bubbles with what can be done with them, those that wait apart."""
+        return self.page.locator(".message.user:not(.queued, .sending)")
+
+    @property
+    def queued(self) -> Locator:
+        return self.page.locator(".message.queued")
+
+    @property
     def errors(self) -> Locator:
         return self.page.locator(".message.error")
 
@@ -79,6 +88,11 @@ class ChatPage:
         expect(self.answers.last.locator(".answer-buttons")).to_be_visible(timeout=ANSWER_TIMEOUT_MS)
         expect(self.stop_button).to_be_hidden(timeout=ANSWER_TIMEOUT_MS)
         expect(self.answers.last).not_to_have_attribute("aria-busy", "true", timeout=ANSWER_TIMEOUT_MS)
+
+    def press(self, message: Locator, button: str) -> None:
+        """Press one of the buttons under a message."""
+        message.hover()
+        message.get_by_role("button", name=button).click()
 
     def scroll(self) -> dict[str, float]:
         """How far the conversation is scrolled: `top`, and how much lies `below` what is seen."""

@@ -81,3 +81,19 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 def chat(open_page: OpenPage, scripted_server: Server) -> ChatPage:
     """An open page on the scripted server."""
     return open_page(scripted_server).open()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, scripted_server: Server) -> Iterator[ChatPage]:
+    """One open page for all tests of a module that each begin a chat of their own in it."""
+    tab = ChatPage(browser.new_context(), scripted_server.url).open()
+    yield tab
+    tab.page.context.close()
+    assert tab.faults == [], "The page did what it must not do."
+
+
+@pytest.fixture
+def fresh(tab: ChatPage) -> ChatPage:
+    """A new chat in the module's page."""
+    tab.page.goto("about:blank")
+    return tab.open()
