@@ -116,8 +116,11 @@ class Hub:
                 log.exception("a backend did not start", backend=backend.name)
         await self._models.start(START_GRACE_S)
         if self._keeper.enabled:
-            self._opening = asyncio.create_task(self._take_up(), name="open the history")
-            await asyncio.wait({self._opening}, timeout=HISTORY_GRACE_S)
+            tried = asyncio.Event()
+            self._opening = asyncio.create_task(self._take_up(tried), name="open the history")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HISTORY_GRACE_S):
+                    await tried.wait()
         self._started = True
 
     async def drain(self) -> None:
@@ -264,8 +267,11 @@ class Hub:
         session.published = self.conversations.published
         return session
 
-    async def _take_up(self) -> None:
-        """Open the history, whenever that can be done, and go on with what the last life of the server left behind."""
+    async def _take_up(self, tried: asyncio.Event) -> None:
+        """Open the history, whenever that can be done, and go on with what the last life of the server left behind.
+
+        `tried` is set when that was done or has failed for the first time.
+        """
         while True:
             try:
                 history = await self._keeper.history()
@@ -275,9 +281,11 @@ class Hub:
                     await self.get(session_id, owner)
             except HistoryError as error:
                 self.recorder.failing(str(error))
-                await asyncio.sleep(REOPEN_S)
             else:
                 return
+            finally:
+                tried.set()
+            await asyncio.sleep(REOPEN_S)
 
     async def _revive(self, session_id: str, owner: str) -> Session | None:
         """Take a conversation out of the history, and go on with what was going on in it."""
