@@ -7,7 +7,7 @@ versions. Whatever fails here leaves as a HistoryError.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,9 @@ class Database:
         self._writing = asyncio.Lock()
         self._file = FileIdentity(Path(url.database)) if self.dialect == "sqlite" and url.database else None
         if self.dialect == "sqlite":
-            self._writer = _sqlite_engine(url, _PRAGMAS, "BEGIN IMMEDIATE", busy_ms, pool_size=1)
-            self._reader = _sqlite_engine(url, ("query_only = ON",), "BEGIN", busy_ms, pool_size=READERS)
+            self._writer = sqlite_engine(url, _PRAGMAS, "BEGIN IMMEDIATE", busy_ms, pool_size=1, max_overflow=0)
+            reading = {"pool_size": READERS, "max_overflow": 0}
+            self._reader = sqlite_engine(url, ("query_only = ON",), "BEGIN", busy_ms, **reading)
         else:
             self._writer = _postgresql_engine(url, pool_size=1)
             self._reader = _postgresql_engine(url, pool_size=READERS, isolation_level="REPEATABLE READ")
@@ -82,8 +83,9 @@ class Database:
         await self._writer.dispose()
 
 
-def _sqlite_engine(url: URL, pragmas: tuple[str, ...], begin: str, busy_ms: int, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": busy_ms / 1000})
+def sqlite_engine(url: URL, pragmas: Sequence[str], begin: str, busy_ms: int = BUSY_MS, **options: Any) -> AsyncEngine:
+    """Connections whose transactions hold everything from `begin` on, changes of tables included."""
+    engine = create_async_engine(url, connect_args={"timeout": busy_ms / 1000}, **options)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, record: object) -> None:

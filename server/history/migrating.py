@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from server.history.database import sqlite_engine
 from server.history.migrations import HEAD
 from server.history.records import HistoryError
 from server.history.tables import metadata
@@ -47,7 +48,10 @@ async def upgrade(url: URL, target: str = HEAD) -> None:
 
 
 async def _upgrade(url: URL, target: str) -> None:
-    engine = create_async_engine(url, poolclass=NullPool)
+    if url.get_backend_name() == "sqlite":
+        engine = sqlite_engine(url, (), "BEGIN IMMEDIATE", poolclass=NullPool)
+    else:
+        engine = create_async_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run_steps, target)
