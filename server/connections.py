@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from server.frames import EXTENSION, WriteFrames, text_frame
 from server.protocol import (
     CloseCode,
     EngineMessage,
@@ -78,9 +79,17 @@ class Connection:
             writer.cancel()
 
     async def _write(self) -> None:
-        with suppress(WebSocketDisconnect, TooSlow):  # the reader hears of the first; the second closes us
+        with suppress(WebSocketDisconnect, OSError, TooSlow):  # the reader hears of the first; the second closes us
             while True:
-                await self.websocket.send({"type": "websocket.send", "text": await self.subscriber.frame()})
+                await self._send(await self.subscriber.frames())
+
+    async def _send(self, frames: list[str]) -> None:
+        write: WriteFrames | None = self.websocket.scope["extensions"].get(EXTENSION)
+        if write is not None:
+            await write(b"".join(map(text_frame, frames)))
+            return
+        for frame in frames:
+            await self.websocket.send({"type": "websocket.send", "text": frame})
 
 
 class Follower(Protocol):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_REPLIES = 64
 MAX_TRANSIENTS = 64
+AT_ONCE = 16_384  # characters
 
 
 class TooSlow(Exception):
@@ -48,11 +49,18 @@ class Subscriber:
         """Bytes of events that came since the reader did, and that it has not been sent."""
         return self.session.bytes - max(self._sent, self._joined)
 
-    async def frame(self) -> str:
-        """The next frame, once there is one. To ask for it says that the one before has been sent.
+    async def frames(self) -> list[str]:
+        """The next frames, once there are any: as many as are well sent at once.
 
-        Raises TooSlow when the reader has fallen behind too far.
+        To ask for them says that those before have been sent. Raises TooSlow when the reader has fallen behind too far.
         """
+        while not (frames := self._ready(AT_ONCE)):
+            self._wake.clear()
+            await self._wake.wait()
+        return frames
+
+    async def frame(self) -> str:
+        """The same for a single frame."""
         while (frame := self.next_frame()) is None:
             self._wake.clear()
             await self._wake.wait()
@@ -60,10 +68,19 @@ class Subscriber:
 
     def next_frame(self) -> str | None:
         """The same without waiting: None while there is no frame."""
+        frames = self._ready(1)
+        return frames[0] if frames else None
+
+    def _ready(self, size: int) -> list[str]:
+        """The frames that are there, as many as it takes to reach `size` characters."""
         self._sent = self._handed
         if self.too_slow:
             raise TooSlow
-        return self._next()
+        frames: list[str] = []
+        while size > 0 and (frame := self._next()) is not None:
+            frames.append(frame)
+            size -= len(frame)
+        return frames
 
     async def reply(self, frame: str) -> None:
         """Say `frame` to this reader alone, and wait while too many such frames are unsent."""

@@ -7,6 +7,7 @@ Knows bytes and timers only. To be given to uvicorn as `ws=`. This is different 
     a client that takes a long answer slowly is alive, although its pong waits behind that answer
     a client that takes nothing is cut off, even though bytes for it are left: a polite close would wait for ever
     a client that broke the protocol learns how: what it still sends is thrown away until it has read the reason
+    the application may write whole frames, made once for many sockets, and several of them in one write
     what is no text costs its sender the connection, and not a traceback in the log
     once uvicorn itself has begun to close, the application's sends find a client that is gone, and not a mistake
 """
@@ -14,12 +15,17 @@ Knows bytes and timers only. To be given to uvicorn as `ws=`. This is different 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from server.frames import EXTENSION
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent
+    from websockets.http11 import Request
 
 FAREWELL_S = 1.0  # for the close frame to leave
 
@@ -28,11 +34,14 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
     """One connection's bytes, from the handshake to the end."""
 
     leave: Callable[[], None] | None = None  # to be called when it is gone
+    _lent: dict[str, object] | None = None  # where the application finds `write_frames`
     _unsent_at_ping = 0
     _refusing = False  # the client broke the protocol, and has been told
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._lent is not None:
+            self._lent.pop(EXTENSION)  # or we would hold ourselves in memory
         if self.leave is not None:
             self.leave()
 
@@ -41,6 +50,20 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
         self.handshake_complete = self.close_sent = True
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            self._lent = cast(dict[str, object], self.scope["extensions"])
+            self._lent[EXTENSION] = self.write_frames
+
+    async def write_frames(self, frames: bytes) -> None:
+        """Send whole frames, made by the application. Raises OSError when the client is gone, or going."""
+        if not self.writable.is_set():
+            await self.writable.wait()
+        if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
+            raise ClientDisconnected
+        self.transport.write(frames)
 
     def pause_writing(self) -> None:
         super().pause_writing()
