@@ -78,6 +78,11 @@ class Database:
             async with self._reader.begin() as connection:
                 yield connection
 
+    async def rebuild_index(self) -> None:
+        """Make SQLite's index for the search anew. Raises HistoryError."""
+        async with self.writing() as connection:
+            await connection.exec_driver_sql("INSERT INTO entries_index(entries_index) VALUES ('rebuild')")
+
     async def close(self) -> None:
         await self._reader.dispose()
         await self._writer.dispose()

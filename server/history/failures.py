@@ -93,6 +93,13 @@ def lies_in_the_content(error: HistoryError) -> bool:
     return refused or (isinstance(cause, StatementError) and not isinstance(cause, DBAPIError))
 
 
+def lies_in_the_index(error: HistoryError) -> bool:
+    """Whether it is only the index for the search that is damaged. It can be made anew from the words."""
+    cause = error.__cause__
+    codes = [getattr(inner, "sqlite_errorcode", None) for inner in _causes(cause)] if cause else []
+    return sqlite3.SQLITE_CORRUPT_VTAB in codes
+
+
 def _of_sqlite(cause: BaseException) -> str | None:
     if isinstance(cause, sqlite3.Error):
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.history import rows, writing
 from server.history.cursors import cursor_after, place_of
 from server.history.database import BUSY_MS, parse_url
-from server.history.failures import lies_in_the_content
+from server.history.failures import lies_in_the_content, lies_in_the_index
 from server.history.opening import Opened, open_database
 from server.history.records import About, Change, Found, HistoryError, Page, Stored
 from server.history.search import find
 from server.history.tables import messages, pieces, queue, runs, sessions
 
+T = TypeVar("T")
 PURGED_AT_ONCE = 100  # conversations a transaction, so that nobody waits long for their turn to write
 
 
@@ -57,7 +58,7 @@ class History:
         Only where a change itself cannot be written, the others still are, each by itself.
         """
         try:
-            await self._write(changes)
+            await self._mending(lambda: self._write(changes))
         except HistoryError as error:
             if len(changes) == 1 or not lies_in_the_content(error):
                 raise
@@ -132,6 +133,16 @@ class History:
             if gone.rowcount < PURGED_AT_ONCE:
                 return purged
 
+    async def _mending(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work`; and if the index for the search is found to be damaged, once more when that has been mended."""
+        try:
+            return await work()
+        except HistoryError as error:
+            if not lies_in_the_index(error):
+                raise
+        await self._database.rebuild_index()
+        return await work()
+
     # Reading
 
     async def load(self, owner: str, session_id: str) -> Stored | None:
@@ -179,8 +190,12 @@ class History:
 
     async def search(self, owner: str, question: str, *, limit: int = 50) -> Sequence[Found]:
         """The conversations that hold what a person types, the best first. Words count from their beginning."""
-        async with self._database.reading() as connection:
-            return await find(connection, owner, question, limit)
+
+        async def search() -> Sequence[Found]:
+            async with self._database.reading() as connection:
+                return await find(connection, owner, question, limit)
+
+        return await self._mending(search)
 
     async def ids(self, owner: str) -> Sequence[str]:
         """All conversations, the oldest first."""

@@ -178,6 +178,30 @@ async def test_damage_while_it_is_open_is_told_and_mended_at_the_next_opening(tm
     await again.close()
 
 
+async def scribble_in_the_index(history: History) -> None:
+    async with history._database.writing() as connection:
+        await connection.exec_driver_sql("UPDATE entries_index_data SET block = x'ffffffff' WHERE id > 10")
+
+
+async def test_a_damaged_index_is_made_anew_by_whoever_searches(history: History, tmp_path: Path) -> None:
+    await history.write([talk(f"s{number}", "tea") for number in range(50)])
+    await scribble_in_the_index(history)
+    assert len(await history.search(LOCAL, "tea")) == 50
+    await history.close()
+    check_file(tmp_path)
+
+
+async def test_a_damaged_index_is_made_anew_by_whoever_writes(history: History, tmp_path: Path) -> None:
+    await history.write([talk(f"s{number}", "tea") for number in range(50)])
+    await scribble_in_the_index(history)
+    for number in range(100):
+        await history.write([talk(f"s{number}", "coffee")])
+    assert len(await history.search(LOCAL, "coffee", limit=200)) == 100
+    assert len(await history.search(LOCAL, "tea", limit=200)) == 100, "their titles say so still"
+    await history.close()
+    check_file(tmp_path)
+
+
 async def test_a_conversation_that_cannot_be_written_does_not_keep_the_others_from_it(history: History) -> None:
     broken = replace(talk("bad", "tea"), about=about("bad", settings={"when": object()}))
     with pytest.raises(HistoryError, match="TypeError"):
