@@ -32,7 +32,13 @@ class Server:
     def __init__(self, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.settings = {"HOST": "127.0.0.1", "LOG_LEVEL": "warning", "OMP_NUM_THREADS": "1", **settings}
+        self.settings = {
+            "HOST": "127.0.0.1",
+            "LOG_LEVEL": "warning",
+            "OMP_NUM_THREADS": "1",
+            "DRAIN_TIMEOUT_S": "0",
+            **settings,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
