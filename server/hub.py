@@ -26,6 +26,7 @@ from server.history.store import History
 from server.keeper import REOPEN_S, Keeper
 from server.meter import Meter
 from server.models import Models
+from server.names import ids_of
 from server.options import HubOptions
 from server.protocol import Ack, ClientMessage, CloseCode, ModelsMessage, SystemMessage, UserCommand
 from server.recorder import Recorder
@@ -169,6 +170,16 @@ class Hub:
         """The conversation of that id; a new one, with an id of its own, when there is none. Raises HistoryError."""
         session = await self.get(session_id, owner) if session_id else None
         return session or self.create(owner)
+
+    async def open_named(self, name: str, owner: str = LOCAL) -> Session:
+        """The conversation that goes by a name of its owner's, made when it is first asked for. Raises HistoryError."""
+        identities = ids_of(name, owner)
+        for identity in identities:
+            if (session := await self.get(identity, owner)) is not None:
+                return session
+        hidden = await (await self._keeper.history()).hidden(owner, identities) if self._keeper.enabled else set()
+        free = next((each for each in identities if each not in hidden), identities[-1])
+        return self.sessions.get(free) or self._adopt(self.sessions.create(owner, free))
 
     def create(self, owner: str = LOCAL) -> Session:
         """A new conversation. Nothing of it is kept until something is said."""

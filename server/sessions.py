@@ -49,10 +49,10 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._by_id.values()))
 
-    def create(self, owner: str = LOCAL) -> Session:
-        """A new session. It counts as out of use until `use` is called."""
-        now = self._clock.today()
-        about = About(secrets.token_hex(16), owner, "", titled=False, pinned=False, created_at=now, updated_at=now)
+    def create(self, owner: str = LOCAL, session_id: str | None = None) -> Session:
+        """A new session, with an id of its own unless one is given. It counts as out of use until `use` is called."""
+        now, session_id = self._clock.today(), session_id or secrets.token_hex(16)
+        about = About(session_id, owner, "", titled=False, pinned=False, created_at=now, updated_at=now)
         return self.add(about)
 
     def add(self, about: About, state: Conversation | None = None) -> Session:

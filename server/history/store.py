@@ -197,6 +197,14 @@ class History:
 
         return await self._mending(search)
 
+    async def hidden(self, owner: str, session_ids: Sequence[str]) -> set[str]:
+        """Those of the ids whose conversations were deleted and can be restored."""
+        statement = select(sessions.c.id).where(
+            sessions.c.owner == owner, sessions.c.id.in_(session_ids), sessions.c.deleted_at.is_not(None)
+        )
+        async with self._database.reading() as connection:
+            return set((await connection.execute(statement)).scalars())
+
     async def ids(self, owner: str) -> Sequence[str]:
         """All conversations, the oldest first."""
         statement = (

@@ -6,7 +6,6 @@ Knows HTTP and the hub. What is said is the session's matter; how it looks as ev
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
 from typing import Annotated, Literal
 
@@ -21,6 +20,7 @@ from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, Te
 from server.hello import hello
 from server.history.records import HistoryError
 from server.hub import Hub
+from server.names import NAME
 from server.protocol import encode
 from server.refusals import refusal
 from server.session import BadResume, Session
@@ -30,7 +30,6 @@ from server.subscriber import Subscriber, TooSlow
 PREFIX = "/api/stream"
 PING_EVERY_S = 15.0  # sooner than proxies lose patience
 RETRY_MS = 1_000  # how soon an EventSource comes back
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = structlog.get_logger()
 
@@ -68,12 +67,9 @@ async def opened(hub: Hub, session_id: str) -> Session:
     if not NAME.fullmatch(session_id):
         raise HTTPException(404, "A conversation's name is 1 to 64 letters, digits, - and _")
     try:
-        session = await hub.get(session_id)
+        return await hub.get(session_id) or await hub.open_named(session_id)
     except HistoryError as error:
         raise HTTPException(503, str(error).rstrip(".")) from error
-    if session is None:
-        raise HTTPException(404, "There is no such conversation")
-    return session
 
 
 def text_events(session: Session, place: Place | None) -> TextEvents:

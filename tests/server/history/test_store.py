@@ -154,6 +154,16 @@ async def test_a_hidden_conversation_is_nowhere_until_it_is_restored(history: Hi
     assert len(stored.messages) == 2
 
 
+async def test_what_is_hidden_is_known_by_its_id(history: History) -> None:
+    await history.write([talk()])
+    assert await history.hidden(LOCAL, ["s1", "s2"]) == set()
+    await history.delete(LOCAL, "s1")
+    assert await history.hidden(LOCAL, ["s1", "s2"]) == {"s1"}
+    assert await history.hidden("somebody", ["s1"]) == set()
+    await history.restore(LOCAL, "s1")
+    assert await history.hidden(LOCAL, ["s1"]) == set()
+
+
 async def test_purging_takes_what_was_hidden_long_ago(history: History) -> None:
     await history.write([talk(f"s{number}", "Tea?", "Yes.") for number in range(250)])
     for number in range(249):

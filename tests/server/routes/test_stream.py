@@ -219,6 +219,23 @@ def test_a_failed_answer_is_complete_too() -> None:
     within(test)
 
 
+def test_a_client_may_choose_a_name_before_anything_is_said() -> None:
+    async def test() -> None:
+        puppet = Puppet()
+        async with door(puppet) as (hub, client):
+            async with client.stream("GET", "/api/stream/my-session_1") as response:
+                following = Stream(response)
+                hub.execute(await hub.open_named("my-session_1"), UserCommand(message="Hi"))
+                puppet.say(*TEXT, Done("stop"))
+                assert list((await following.until_complete()).values()) == [READ]
+            for name in ("x" * 65, "a.b", "%20"):
+                refused = await client.get(f"/api/stream/{name}")
+                assert refused.status_code == 404
+                assert refused.json()["error"] == "A conversation's name is 1 to 64 letters, digits, - and _."
+
+    within(test)
+
+
 @pytest.mark.parametrize("told", ["nonsense", "1", "e:1:2", "e:-1"])
 def test_an_id_that_no_event_had_is_refused(told: str) -> None:
     async def test() -> None:
