@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import structlog
 
-from backends.base import Backend, Event, GenerationRequest, Health
+from backends.base import Backend, Event, GenerationRequest, Health, Overloaded
 from server.answers import Answers
 from server.catalogue import Catalogue
 from server.clock import Clock
-from server.commands import CommandRefused
 from server.connections import ConnectionManager
 from server.conversations import Conversations
 from server.dispatcher import Accepted, Dispatcher
@@ -198,12 +197,10 @@ class Hub:
 
     def execute(self, session: Session, command: ClientMessage) -> Ack | None:
         """Do what a client asks, once: the same `cmd_id` again gets the same answer. Raises CommandRefused."""
-        self._refuse_when_draining()
         return self._dispatcher(session).execute(command)
 
     def ask(self, session: Session, command: UserCommand) -> Accepted:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
-        self._refuse_when_draining()
         return self._dispatcher(session).ask(command)
 
     def stop(self, session: Session, identity: str | None = None) -> None:
@@ -257,21 +254,21 @@ class Hub:
             return Health(False, "The server is overloaded.")
         return replace(self._catalogue.health(), details={})
 
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events up to a `Done`, from the backend that has the model. Closing it cancels the work.
 
         `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError.
         """
-        return self._answers.generate(request)
+        if self.draining:
+            raise Overloaded("The server is restarting. Ask again in a moment.", retry_after=RETRY_AFTER_S)
+        async with aclosing(self._answers.generate(request)) as events:
+            async for event in events:
+                yield event
 
     # Bookkeeping
 
     def _dispatcher(self, session: Session) -> Dispatcher:
         return Dispatcher(session, self._turns_of(session), self.clock, self.options.max_message_chars)
-
-    def _refuse_when_draining(self) -> None:
-        if self.draining:
-            raise CommandRefused("overloaded", "The server is restarting.", retry_after=RETRY_AFTER_S)
 
     def _adopt(self, session: Session) -> Session:
         session.watched = self._attend
@@ -318,7 +315,9 @@ class Hub:
 
     def _turns_of(self, session: Session) -> Turns:
         if session.id not in self._turns:
-            self._turns[session.id] = Turns(session, self._answering, self.clock)
+            turns = self._turns[session.id] = Turns(session, self._answering, self.clock)
+            if self.draining:
+                turns.pause()
         return self._turns[session.id]
 
     def _began(self, run: Run) -> None:

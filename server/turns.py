@@ -60,6 +60,7 @@ class Turns:
 
     def ask(self, prompt: Prompt) -> int:
         """Answer `prompt`, now or when its turn comes. Gives the `seq` of its first event. Raises CommandRefused."""
+        self._refuse_when_closed()
         if self._is_free():
             return self._begin(prompt)
         if len(self._waiting) >= MAX_WAITING:
@@ -83,6 +84,7 @@ class Turns:
 
         Raises CommandRefused while another answer runs.
         """
+        self._refuse_when_closed()
         if not self._is_free():
             raise CommandRefused("overloaded", BUSY, retry_after=1)
         return self._begin(prompt)
@@ -195,6 +197,10 @@ class Turns:
 
     def _dump_queue(self) -> list[dict[str, Any]]:
         return [prompt.dump() for prompt in self._waiting.values()]
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise CommandRefused("overloaded", "The server is restarting. Send that again in a moment.", retry_after=1)
 
     def _is_free(self) -> bool:
         """Whether an answer can begin now: nothing runs, and nothing waits that comes first."""

@@ -37,6 +37,7 @@ class Stage:
         return await History.open("sqlite:///chat.db", self.folder)
 
     async def talk(self, message: str = "What is love?", *, stays: bool = False) -> Session:
+        self.clock.advance(1)
         session = self.hub.create()
         reader = Reader(session.subscribe())
         self.hub.execute(session, UserCommand(message=message))

@@ -5,12 +5,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from backends.base import Done, Event, GenerationRequest, Text, Usage
+from server.commands import CommandRefused
 from server.history.records import Change, HistoryError
 from server.history.store import History
 from server.hub import Hub
 from server.options import HubOptions
-from server.protocol import AiEvent, StopCommand, UserCommand
+from server.protocol import AiEvent, SelectCommand, StopCommand, UserCommand
 from server.session import Session
 from tests.server.doubles import Puppet, Reader, eventually
 
@@ -262,6 +265,13 @@ def test_a_drain_waits_for_an_answer_that_is_soon_done(tmp_path: Path) -> None:
         async with life(folder, backend, HubOptions(stream_flush_ms=0, drain_timeout_s=10)) as hub:
             _, reader = await asked(hub)
             draining = asyncio.create_task(hub.drain())
+            await asyncio.sleep(0)
+            session = reader.subscriber.session
+            with pytest.raises(CommandRefused) as refused:
+                hub.execute(session, UserCommand(message="More."))
+            assert refused.value.retry_after
+            question = next(iter(session.state.nodes))
+            hub.execute(session, SelectCommand(type="select", id=question, cmd_id="s"))
             backend.let(6)
             await draining
             await reader.drain()
