@@ -15,28 +15,27 @@ import structlog
 
 from backends.base import Backend, Event, GenerationRequest, Health, Overloaded
 from server.answers import Answers
+from server.archive import Archive
 from server.catalogue import Catalogue
 from server.clock import Clock
 from server.connections import ConnectionManager
 from server.conversations import Conversations
 from server.dispatcher import Accepted, Dispatcher
-from server.history.records import LOCAL, HistoryError
+from server.history.records import LOCAL
 from server.history.store import History
-from server.keeper import REOPEN_S, Keeper
+from server.keeper import Keeper
 from server.meter import Meter
 from server.models import Models
 from server.names import ids_of
 from server.options import HubOptions
 from server.protocol import Ack, ClientMessage, CloseCode, ModelsMessage, SystemMessage, UserCommand
 from server.recorder import Recorder
-from server.revival import revive
 from server.run import Run
 from server.session import Session
 from server.sessions import Sessions
 from server.turns import Answering, Turns
 
 START_GRACE_S = 0.3
-HISTORY_GRACE_S = 10.0
 CLOSE_GRACE_S = 5.0
 RESTARTING = 1012
 RETRY_AFTER_S = 1
@@ -79,6 +78,7 @@ class Hub:
             running=lambda session_id: session_id in self._turns and self._turns[session_id].run is not None,
             drop=self._drop,
         )
+        self._archive = Archive(self._keeper, self.sessions, self.recorder, self._adopt, self._turns_of)
         self._catalogue = Catalogue(self.backends, self.options.expected_models, self.options.max_tokens)
         self.meter = Meter(
             self.backends, self.clock, self.connections.broadcast, lambda: len(self.connections.active_connections)
@@ -87,8 +87,6 @@ class Hub:
         self._answers = Answers(self._models, self.options, self.clock)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
-        self._reviving: dict[str, asyncio.Task[Session | None]] = {}
-        self._opening: asyncio.Task[None] | None = None
         self._watched: set[str] = set()  # sessions with subscribers
         self._started = False
         self._answering = Answering(
@@ -115,12 +113,7 @@ class Hub:
             except Exception:  # the others may still answer; the list will say why this one does not
                 log.exception("a backend did not start", backend=backend.name)
         await self._models.start(START_GRACE_S)
-        if self._keeper.enabled:
-            tried = asyncio.Event()
-            self._opening = asyncio.create_task(self._take_up(tried), name="open the history")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HISTORY_GRACE_S):
-                    await tried.wait()
+        await self._archive.open()
         self._started = True
 
     async def drain(self) -> None:
@@ -150,9 +143,7 @@ class Hub:
                 await backend.close()
             except Exception:
                 log.exception("a backend did not end well", backend=backend.name)
-        if self._opening is not None:
-            self._opening.cancel()
-        await self._keeper.close()
+        await self._archive.close()
 
     async def _put_down(self) -> None:
         self.draining = True
@@ -186,14 +177,7 @@ class Hub:
 
     async def get(self, session_id: str, owner: str = LOCAL) -> Session | None:
         """The conversation of that id, from memory or out of the history. Raises HistoryError."""
-        session = self.sessions.get(session_id)
-        if session is None and self._keeper.enabled:
-            task = self._reviving.get(session_id)
-            if task is None:
-                task = self._reviving[session_id] = asyncio.create_task(self._revive(session_id, owner))
-                task.add_done_callback(lambda _: self._reviving.pop(session_id))
-            session = await asyncio.shield(task)
-        return session if session is not None and session.about.owner == owner else None
+        return await self._archive.get(session_id, owner)
 
     def execute(self, session: Session, command: ClientMessage) -> Ack | None:
         """Do what a client asks, once: the same `cmd_id` again gets the same answer. Raises CommandRefused."""
@@ -273,40 +257,6 @@ class Hub:
     def _adopt(self, session: Session) -> Session:
         session.watched = self._attend
         session.published = self.conversations.published
-        return session
-
-    async def _take_up(self, tried: asyncio.Event) -> None:
-        """Open the history, whenever that can be done, and go on with what the last life of the server left behind.
-
-        `tried` is set when that was done or has failed for the first time.
-        """
-        while True:
-            try:
-                history = await self._keeper.history()
-                for notice in history.notices:
-                    log.warning(notice)
-                for owner, session_id in await history.unfinished():
-                    await self.get(session_id, owner)
-            except HistoryError as error:
-                self.recorder.failing(str(error))
-            else:
-                return
-            finally:
-                tried.set()
-            await asyncio.sleep(REOPEN_S)
-
-    async def _revive(self, session_id: str, owner: str) -> Session | None:
-        """Take a conversation out of the history, and go on with what was going on in it."""
-        stored = await (await self._keeper.history()).load(owner, session_id)
-        if stored is None:
-            return None
-        revived = revive(stored)
-        session = self._adopt(self.sessions.add(stored.about, revived.state))
-        turns = self._turns_of(session)
-        if revived.checkpoint is not None:  # that it was begun once more is known before anything can come of it
-            self.recorder.running(session, revived.checkpoint.record(), revived.checkpoint.pieces)
-            await self.recorder.saved(session)
-        turns.restore(revived)
         return session
 
     def _resumes(self, model: str) -> bool:
