@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tests.server.doubles import PATIENCE_S
@@ -21,13 +22,13 @@ async def raw_socket(url: str) -> socket.socket:
     return raw
 
 
-async def slow_socket(url: str, query: str) -> socket.socket:
+async def slow_socket(url: str, query: str = "", headers: str = "") -> socket.socket:
     """A client with next to no buffer that has shaken hands and then reads nothing."""
     raw = await raw_socket(url)
     host, port = raw.getpeername()
     request = (
         f"GET /ws{query} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        f"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
     await asyncio.get_running_loop().sock_sendall(raw, request.encode())
     return raw
@@ -35,21 +36,27 @@ async def slow_socket(url: str, query: str) -> socket.socket:
 
 async def read_to_the_close(raw: socket.socket) -> tuple[list[str], int | None]:
     """Begin to read at last. Gives the text frames, and the code of the close frame."""
-    received, code = b"", None
     with raw:
-        async with asyncio.timeout(PATIENCE_S):
-            while code is None:
-                received += await asyncio.get_running_loop().sock_recv(raw, 65_536)
-                texts, code = frames_and_close(received)
+        return await _read_to_the_close(raw)
+
+
+async def _read_to_the_close(raw: socket.socket, received: bytes = b"") -> tuple[list[str], int | None]:
+    texts, code = frames_and_close(received)
+    async with asyncio.timeout(PATIENCE_S):
+        while code is None:
+            piece = await asyncio.get_running_loop().sock_recv(raw, 65_536)
+            assert piece, "the connection ended without a close frame"
+            received += piece
+            texts, code = frames_and_close(received)
     return texts, code
 
 
 def frames_and_close(data: bytes) -> tuple[list[str], int | None]:
-    """The text frames in what a server sent, and the code of its close frame."""
+    """The text frames in what a server sent, save compressed ones, and the code of its close frame."""
     data = data.partition(b"\r\n\r\n")[2]
     texts = []
     while len(data) >= 2:
-        opcode, length = data[0] & 15, data[1] & 127
+        opcode, packed, length = data[0] & 15, data[0] & 64, data[1] & 127
         start = {126: 4, 127: 10}.get(length, 2)
         if len(data) < start:
             break
@@ -59,9 +66,40 @@ def frames_and_close(data: bytes) -> tuple[list[str], int | None]:
             break
         if opcode == 8:
             return texts, struct.unpack("!H", payload[:2])[0]
-        if opcode == 1:
+        if opcode == 1 and not packed:
             texts.append(payload.decode())
     return texts, None
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True) -> bytes:
+    """A frame as no library would let one send it. The mask is of zeros, which changes nothing."""
+    first = (0x80 if fin else 0) | rsv << 4 | opcode
+    size = len(payload)
+    if size < 126:
+        length = struct.pack("!B", size | masked << 7)
+    elif size < 65_536:
+        length = struct.pack("!BH", 126 | masked << 7, size)
+    else:
+        length = struct.pack("!BQ", 127 | masked << 7, size)
+    return bytes([first]) + length + (bytes(4) if masked else b"") + payload
+
+
+async def close_code(url: str, *pieces: bytes, headers: str = "") -> int | None:
+    """Shake hands, send `pieces`, and give the code that the server closes with."""
+    with await slow_socket(url, headers=headers) as raw:
+        shaken = b""
+        while b"\r\n\r\n" not in shaken:  # what is sent before that belongs to nothing
+            shaken += await asyncio.get_running_loop().sock_recv(raw, 65_536)
+        saying = asyncio.create_task(_say_all(raw, pieces))
+        _, code = await _read_to_the_close(raw, shaken)
+        saying.cancel()
+        await asyncio.wait({saying})
+    return code
+
+
+async def _say_all(raw: socket.socket, pieces: Sequence[bytes]) -> None:
+    for piece in pieces:
+        await say(raw, piece)
 
 
 # HTTP
@@ -80,7 +118,7 @@ async def dial(url: str, receive_buffer: int | None = None) -> socket.socket:
 
 async def say(raw: socket.socket, data: bytes) -> None:
     """Send all of it, unless the server takes no more."""
-    with suppress(ConnectionError):
+    with suppress(OSError):
         await asyncio.get_running_loop().sock_sendall(raw, data)
 
 

@@ -1,106 +1,46 @@
 from __future__ import annotations
 
-import os
-import re
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import IO
 
 import pytest
 
 from server.process import LEAVING_TIMEOUT_S, bind, connections_within
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-class Process:
-    """The small application as a process: what it says, where it is, how it ends."""
-
-    def __init__(self) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.server.draining_server"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "error"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.log = ""
-        self._reader = threading.Thread(target=self._read_log)
-        self.url = self._find_url()
-        self._reader.start()
-
-    def send(self, sig: signal.Signals) -> None:
-        self.popen.send_signal(sig)
-
-    def get(self, path: str) -> int:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            status: int = answer.status
-            return status
-
-    def hears(self) -> str:
-        """The next thing it says; empty when it has ended."""
-        return _pipe(self.popen.stdout).readline().strip()
-
-    def status(self) -> int:
-        status = self.popen.wait(timeout=10)
-        self._reader.join(10)
-        return status
-
-    def end(self) -> None:
-        self.popen.kill()
-        self.popen.wait()
-        self._reader.join(10)
-        _pipe(self.popen.stdout).close()
-        _pipe(self.popen.stderr).close()
-
-    def _find_url(self) -> str:
-        for line in _pipe(self.popen.stderr):
-            self.log += line
-            if found := re.search(r"listening on (http://[\d.]+:\d+)", line):
-                return found[1]
-        raise AssertionError(f"it did not start: {self.log}")
-
-    def _read_log(self) -> None:
-        for line in _pipe(self.popen.stderr):
-            self.log += line
-
-
-def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
+from tests.server.program import Program, running
 
 
 @pytest.fixture
-def process() -> Iterator[Process]:
-    process = Process()
-    assert process.hears() == "up"
-    yield process
-    process.end()
+def process() -> Iterator[Program]:
+    with running("-m", "tests.server.draining_server", PYTHONWARNINGS="error") as program:
+        assert program.hears() == "up"
+        yield program
+
+
+def get(process: Program, path: str) -> int:
+    with urllib.request.urlopen(process.url + path, timeout=10) as answer:
+        status: int = answer.status
+        return status
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_application_finish_while_it_still_answers(process: Process, sig: signal.Signals) -> None:
+def test_a_signal_lets_the_application_finish_while_it_still_answers(process: Program, sig: signal.Signals) -> None:
     process.send(sig)
     assert process.hears() == "draining"
-    assert process.get("/finish") == 200
+    assert get(process, "/finish") == 200
     assert [process.hears(), process.hears()] == ["drained", "closed"]
     assert process.status() == 0
-    assert "finishing what is under way" in process.log
-    assert "Traceback" not in process.log
+    assert process.lines("finishing what is under way")
+    assert not process.lines("Traceback")
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_leaves_now(process: Process, sig: signal.Signals) -> None:
+def test_a_second_signal_leaves_now(process: Program, sig: signal.Signals) -> None:
     process.send(sig)
     assert process.hears() == "draining"
     began = time.monotonic()
@@ -109,10 +49,10 @@ def test_a_second_signal_leaves_now(process: Process, sig: signal.Signals) -> No
     assert time.monotonic() - began < 5
 
 
-def test_a_second_signal_leaves_even_when_the_event_loop_is_stuck(process: Process) -> None:
+def test_a_second_signal_leaves_even_when_the_event_loop_is_stuck(process: Program) -> None:
     def stick() -> None:
         with suppress(OSError):  # it never answers
-            process.get("/stick")
+            get(process, "/stick")
 
     stuck = threading.Thread(target=stick)
     stuck.start()
@@ -125,27 +65,24 @@ def test_a_second_signal_leaves_even_when_the_event_loop_is_stuck(process: Proce
     stuck.join()
 
 
-def test_a_drain_that_fails_ends_the_process_in_order_all_the_same(process: Process) -> None:
+def test_a_drain_that_fails_ends_the_process_in_order_all_the_same(process: Program) -> None:
     process.send(signal.SIGTERM)
     assert process.hears() == "draining"
-    process.get("/fail")
+    get(process, "/fail")
     assert process.hears() == "closed"
     assert process.status() == 0
-    assert "the drain failed" in process.log
+    assert process.lines("the drain failed")
 
 
 def test_a_signal_as_soon_as_it_says_where_it_listens_is_in_time() -> None:
-    process = Process()
-    process.send(signal.SIGINT)
-    try:
+    with running("-m", "tests.server.draining_server", PYTHONWARNINGS="error") as process:
+        process.send(signal.SIGINT)
         while (said := process.hears()) not in ("closed", ""):
             if said == "draining":
-                process.get("/finish")
+                get(process, "/finish")
         assert process.status() == 0
-        assert "Traceback" not in process.log
-        assert "Warning" not in process.log
-    finally:
-        process.end()
+        assert not process.lines("Traceback")
+        assert not process.lines("Warning")
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
