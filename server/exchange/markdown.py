@@ -14,7 +14,7 @@ from server.exchange.containment import contained, plain
 from server.exchange.own import told
 from server.history.records import Stored
 from server.protocol import SnapshotMessage
-from server.titles import title_of
+from server.titles import UNTITLED, title_of
 
 ENDS: dict[FinishReason, str] = {
     "length": "Cut off at the limit of tokens.",
@@ -29,7 +29,7 @@ def markdown(stored: Stored) -> str:
     """The whole document. Times are in UTC."""
     about, tree = stored.about, _Tree(told(stored))
     blocks = [
-        f"# {plain(about.title)}",
+        f"# {plain(about.title or UNTITLED)}",
         f"*Begun {moment(about.created_at)}, last changed {moment(about.updated_at)}.*",
     ]
     blocks += tree.path(None, 2)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from server.exchange.draft import BadConversation, DocumentError, Draft
 from server.history.records import LOCAL, About, Stored
 from server.protocol import SnapshotMessage
-from server.titles import MAX_TITLE_CHARS
+from server.titles import MAX_TITLE_CHARS, one_line
 
 FORMAT = "switchboard"
 VERSION = 1
@@ -30,6 +30,7 @@ MAX_SEQ = 2**53
 SETTINGS_BYTES = 65_536
 
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # in Unix seconds
+Saved = TypeVar("Saved", bound=BaseModel)
 MessageId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -57,14 +58,14 @@ class SavedSession(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     id: Annotated[str, Field(max_length=256)]
-    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS)]
+    title: Annotated[str, Field(max_length=MAX_TITLE_CHARS)]
     titled: bool = False
     pinned: bool = False
     created: Moment
     updated: Moment
     settings: Annotated[dict[str, Any], AfterValidator(_small)] = Field(default_factory=dict)
     head: Annotated[int, Field(ge=0, le=MAX_SEQ)] = 0
-    messages: list[SavedMessage]
+    messages: list[Any]
 
 
 # Writing
@@ -131,19 +132,18 @@ def check_version(version: object) -> None:
 
 def read(conversation: dict[str, object]) -> Draft:
     """One conversation of a document of ours. It keeps its id if that is one of ours. Raises BadConversation."""
-    try:
-        saved = SavedSession.model_validate(conversation)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadConversation(f"has a field that does not fit, {_path(first['loc'])}: {first['msg']}.") from error
+    saved = _checked(SavedSession, conversation, ())
     if not saved.messages:
         raise BadConversation("has no messages.")
-    messages = [_settled(SnapshotMessage(**dict(message))) for message in saved.messages]
+    messages = [
+        _settled(SnapshotMessage(**dict(_checked(SavedMessage, message, ("messages", number)))))
+        for number, message in enumerate(saved.messages)  # one by one: other threads come to their turn
+    ]
     _check_tree(messages)
     about = About(
         id=saved.id if SESSION_ID.fullmatch(saved.id) else "",
         owner=LOCAL,
-        title=saved.title,
+        title=one_line(saved.title),
         titled=saved.titled,
         pinned=saved.pinned,
         created_at=saved.created,
@@ -184,5 +184,10 @@ def _numbers(messages: Sequence[SnapshotMessage]) -> Iterator[int]:
             yield int(number)
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)[:80]
+def _checked(model: type[Saved], value: object, place: tuple[int | str, ...]) -> Saved:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in (*place, *first["loc"]))[:80]
+        raise BadConversation(f"has a field that does not fit, {path}: {first['msg']}.") from error

@@ -20,7 +20,7 @@ from server.exchange.scanner import Broken, Span, begin, elements, members, valu
 
 MAX_SESSIONS = 100_000
 MAX_SESSION_BYTES = 16 * 1024 * 1024
-MAX_PARTS = 1_000_000
+MAX_PARTS = 500_000
 MAX_DEPTH = 100
 UNKNOWN = "This is no export of Switchboard, Open WebUI or ChatGPT."
 LISTS = ("sessions", "conversations", "chats")  # where an object that holds conversations may have them

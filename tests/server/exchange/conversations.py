@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from backends.base import FinishReason
 from server.history.records import LOCAL, About, MessageRecord, Stored
 from server.protocol import ChatParams, ErrorCode, RunError, SnapshotMessage, TimingInfo, UsageInfo
+from server.titles import one_line
 
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
 ids = st.text("0123456789abcdef-", min_size=1, max_size=64)
@@ -79,7 +80,7 @@ def stored(draw: st.DrawFn) -> Stored:
     about = About(
         id=draw(st.text("0123456789abcdef", min_size=32, max_size=32)),
         owner=LOCAL,
-        title=draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=200)),
+        title=one_line(draw(st.text(st.characters(codec="utf-8"), max_size=200))),
         titled=draw(st.booleans()),
         pinned=draw(st.booleans()),
         created_at=draw(moments),

@@ -79,7 +79,7 @@ def test_a_running_answer_has_its_text_so_far_and_comes_back_interrupted() -> No
     [
         (changed(id=3), "id"),
         (changed(id="x" * 300), "id"),
-        (changed(title=""), "title"),
+        (changed(title=None), "title"),
         (changed(title="x" * 201), "title"),
         (changed(created=None), "created"),
         (changed(updated=1e300), "updated"),
