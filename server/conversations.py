@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from server.clock import Clock
+from server.documents import Documents
 from server.history.records import LOCAL, About, Found, Page
 from server.history.store import History
 from server.keeper import Keeper
@@ -51,6 +52,9 @@ class Conversations:
         self._running = running
         self._drop = drop
         self._untold: dict[str, Session] = {}
+        self.documents = Documents(
+            self._settled, lambda session_id: sessions.get(session_id) is not None, self._show, clock.today
+        )
 
     # What sessions tell
 
