@@ -34,6 +34,7 @@ from server.routes.health import health_router
 from server.routes.models import models_router
 from server.routes.openai_models import openai_models_router
 from server.routes.pages import page_routes
+from server.routes.sessions import sessions_router
 from server.routes.stream import stream_router
 from server.routes.websocket import chat_socket
 from server.security import SecurityMiddleware
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health_router(hub))
     app.include_router(models_router(hub))
     app.include_router(engine_router(hub))
+    app.include_router(sessions_router(hub))
     app.include_router(completions_router(hub))
     app.include_router(openai_models_router(hub))
     app.include_router(stream_router(hub))

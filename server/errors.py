@@ -10,10 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from backends.base import BackendError
+from server.history.records import HistoryError
 from server.openai.errors import BadRequest, error_body, failure_body
 from server.refusals import apology, refusal
 from server.security import SECURITY_HEADERS
 from server.statuses import retry_headers, status_of
+
+HISTORY_RETRY_S = "5"
 
 log = structlog.get_logger()
 
@@ -23,6 +26,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _bad_body)
     app.add_exception_handler(BadRequest, _bad_request)
     app.add_exception_handler(BackendError, _failure)
+    app.add_exception_handler(HistoryError, _history_off)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
     app.add_exception_handler(Exception, _internal_error)
@@ -47,6 +51,11 @@ async def _failure(request: Request, error: Exception) -> JSONResponse:
     del request
     assert isinstance(error, BackendError)
     return JSONResponse(failure_body(error), status_of(error), retry_headers(error))
+
+
+async def _history_off(request: Request, error: Exception) -> JSONResponse:
+    """Conversations cannot be read or stored at the moment."""
+    return refusal(request.scope["path"], 503, str(error), {"retry-after": HISTORY_RETRY_S})
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
