@@ -15,7 +15,7 @@
  */
 import { HistoryRefused } from "./history_api.js";
 
-const PAGE = 100; // conversations
+const PAGE = 200; // conversations, the most that the server gives at once
 
 /** Whether `one` comes before `other`, as a negative number; the server sorts the same way. */
 export function compare(one, other) {

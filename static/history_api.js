@@ -18,7 +18,11 @@
  *
  * @typedef {Conversation & Found} Hit
  * @typedef {{sessions: Conversation[], next: string | null}} Page
- * @typedef {{imported: number, skipped: number, reasons?: string[], sessions: string[]}} Imported
+ *
+ * @typedef {object} Imported
+ * @property {number} imported conversations
+ * @property {number} skipped those that were here already, and those that could not be taken
+ * @property {string[]} problems why they could not, in sentences
  */
 const UNAVAILABLE = 503;
 
@@ -83,7 +87,6 @@ export class HistoryApi {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
       request.open("POST", new URL("api/import", this.base));
-      request.setRequestHeader("Content-Type", file.name.endsWith(".zip") ? "application/zip" : "application/json");
       request.responseType = "json";
       request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
       request.onerror = () => reject(unreachable());

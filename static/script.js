@@ -41,6 +41,7 @@ export let ws = null;
 const base = new URL(".", document.baseURI);
 const socketUrl = new URL("ws", base);
 socketUrl.protocol = base.protocol === "https:" ? "wss:" : "ws:";
+socketUrl.searchParams.set("sessions", "1"); // this page shows the list of conversations: it is told of all of them
 
 export const store = new Store();
 const models = new Models(base);

@@ -29,11 +29,9 @@ export function attachImport(target, api, toasts) {
 }
 
 /** @param {import("../history_api.js").Imported} result */
-export function resultWords({ imported, skipped, reasons = [] }) {
+export function resultWords({ imported, skipped, problems }) {
   const words = `${count(imported)} imported`;
-  if (!skipped) return `${words}.`;
-  const [reason] = reasons;
-  return `${words}, ${count(skipped)} skipped${reason ? `: ${reason}` : "."}`;
+  return skipped ? `${words}, ${count(skipped)} skipped: ${problems[0] ?? "already here."}` : `${words}.`;
 }
 
 async function importFile(file, api, toasts) {

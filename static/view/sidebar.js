@@ -15,6 +15,8 @@ import { Menu } from "./menu.js";
 import { SearchBox } from "./search_box.js";
 import { Toasts } from "./toasts.js";
 
+const NOT_SAVED = "Conversations are not being saved."; // the server begins with it, and the notice says it already
+
 export class Sidebar {
   #current = null;
 
@@ -152,8 +154,8 @@ export class Sidebar {
   #showOff() {
     const { off } = this.conversations;
     byId("history-off").hidden = off === null;
-    byId("history-off-reason").textContent = off ?? "";
-    announce(off === null ? "Conversations are being saved again." : `Conversations are not being saved right now. ${off}`);
+    byId("history-off-reason").textContent = off?.replace(NOT_SAVED, "").trim() ?? "";
+    announce(off ?? "Conversations are being saved again.");
     this.#showState();
   }
 }
