@@ -1,4 +1,4 @@
-"""What is counted when a server is killed again and again while it answers. Knows nothing of servers and sockets."""
+"""What is asked and what is counted when a server is killed again and again. Knows nothing of servers and sockets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,32 @@ from difflib import SequenceMatcher
 
 
 @dataclass(slots=True, frozen=True)
+class Question:
+    """What is asked, and how the answer is sampled."""
+
+    message: str
+    params: dict[str, object] = field(hash=False)
+
+
+@dataclass(slots=True, frozen=True)
 class Undisturbed:
     """The answer as it is when nothing happens."""
 
     text: str
     tokens: int
     reason: str
+
+
+Script = tuple[Question, Question]
+
+
+@dataclass(slots=True, frozen=True)
+class Known:
+    """The undisturbed answers to a script: to its questions one after the other, and to the first when continued."""
+
+    first: Undisturbed
+    second: Undisturbed
+    continued: Undisturbed
 
 
 @dataclass(slots=True)
@@ -39,6 +59,19 @@ class Tally:
             self.lost += stop - start if kind == "delete" else 0
             self.doubled += last - first if kind == "insert" else 0
             self.changed += max(stop - start, last - first) if kind == "replace" else 0
+
+
+def questions(max_tokens: int) -> list[Question]:
+    """Asked by turns: the likeliest answer, and one that chance decides."""
+    greedy: dict[str, object] = {"temperature": 0, "max_tokens": max_tokens}
+    topics = ("a lighthouse keeper", "how bread is made", "the rivers of Europe", "a robot that learns to paint")
+    return [
+        Question(
+            f"Write a long text about {topic}.",
+            greedy if number % 2 == 0 else {"temperature": 0.8, "seed": 1000 + number, "max_tokens": max_tokens + 50},
+        )
+        for number, topic in enumerate(topics)
+    ]
 
 
 def show(tally: Tally) -> None:

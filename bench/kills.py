@@ -11,38 +11,27 @@ import argparse
 import asyncio
 import itertools
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.kill_tally import Tally, Undisturbed, show
+from bench.kill_tally import Known, Question, Script, Tally, Undisturbed, questions, show
 from bench.mortal import MortalServer
 from bench.processes import build_kernels, say
 from bench.returning import Lost, ReturningClient
 from bench.servers import ROOT
-from server.node import Node
 
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 MOMENTS = (
     *("streaming", "streaming", "acknowledged", "streaming", "streaming", "reading"),
-    *("streaming", "queued", "streaming", "streaming", "ending", "streaming", "said"),
+    *("streaming", "queued", "streaming", "continuing", "ending", "streaming", "said", "continuing"),
 )
+GROWING = ("streaming", "continuing")  # may come several times in one answer
 MOST_KILLS = 3  # in one answer
-
-
-@dataclass(slots=True, frozen=True)
-class Question:
-    """What is asked, and how the answer is sampled."""
-
-    message: str
-    params: dict[str, object] = field(hash=False)
-
-
-Script = tuple[Question, Question]
 
 
 class Killing:
@@ -53,7 +42,7 @@ class Killing:
         self._server = server
         self._scripts = list(zip(questions, [*questions[1:], questions[0]], strict=True))
         self._random = random.Random(seed)
-        self._known: dict[Script, list[Undisturbed]] = {}
+        self._known: dict[Script, Known] = {}
         self._ended: dict[str, list[dict[str, object]]] = {}  # the messages of each conversation, when it was over
 
     async def run(self, kills: int) -> Tally:
@@ -72,44 +61,55 @@ class Killing:
         return self.tally
 
     async def _learn(self, script: Script) -> None:
+        first, second = script
         async with ReturningClient(self._server.port).staying() as client:
-            asked = []
-            for question in script:
-                asked.append(await client.say(question.message, question.params))
-                await _until_ended(client, asked)
-            self._known[script] = [_ending(client, cmd_id) for cmd_id in asked]
+            asked = await client.say(first.message, first.params)
+            await client.until(lambda: client.ended(asked))
+            after = await client.say(second.message, second.params)
+            await client.until(lambda: client.ended(asked, after))
+            endings = (_ending(client, asked), _ending(client, after))
+        async with ReturningClient(self._server.port).staying() as client:
+            asked = await client.say(first.message, first.params)
+            await _continue(client, asked)
+            await client.until(lambda: client.ended(asked))
+            self._known[script] = Known(*endings, _ending(client, asked))
 
     async def _round(self, moment: str, script: Script, most_kills: int) -> None:
+        known = self._known[script]
         async with AsyncExitStack() as stack:
             asking = await stack.enter_async_context(ReturningClient(self._server.port).staying())
             joining = ReturningClient(self._server.port, asking.session)
             watching = await stack.enter_async_context(joining.staying())
             asked = await self._ask(asking, moment, script)
+            wanted = [known.continued] if moment == "continuing" else [known.first, known.second][: len(asked)]
             kills = 0
-            for _ in range(min(MOST_KILLS if moment == "streaming" else 1, most_kills)):
-                await self._wait_for(moment, asking, asked[-1], len(self._known[script][0].text))
-                if moment == "streaming" and _ended(asking, asked[-1]):
+            for _ in range(min(MOST_KILLS if moment in GROWING else 1, most_kills)):
+                await self._wait_for(moment, asking, asked[-1], len(wanted[-1].text))
+                if moment in GROWING and asking.ended(*asked):
                     break
                 kills += 1
                 await self._kill(moment, asking, asked)
             for client in (asking, watching):
                 await _until_ended(client, asked)
-            self._compare(asking, watching, self._known[script][: len(asked)], asked, kills)
+            self._compare(asking, watching, dict(zip(asked, wanted, strict=True)), kills)
 
     async def _ask(self, client: ReturningClient, moment: str, script: Script) -> list[str]:
-        """Say what comes before the moment. Gives the `cmd_id` of each question."""
+        """Do what comes before the moment. Gives the `cmd_id` of each question."""
         first, second = script
-        asked = [await client.say(first.message, first.params)]
+        asked = await client.say(first.message, first.params)
         match moment:
             case "said":
-                await client.until(lambda: client.acknowledged(asked[0]))
+                await client.until(lambda: client.acknowledged(asked))
             case "reading":
-                await _until_ended(client, asked)
+                await client.until(lambda: client.ended(asked))
             case "queued":
-                await client.until(lambda: _text(client, asked[0]) != "")
+                await client.until(lambda: client.text(asked) != "")
+            case "continuing":
+                await _continue(client, asked)
+                return [asked]
             case _:
-                return asked
-        return [*asked, await client.say(second.message, second.params)]
+                return [asked]
+        return [asked, await client.say(second.message, second.params)]
 
     async def _wait_for(self, moment: str, client: ReturningClient, cmd_id: str, length: int) -> None:
         """Wait for the moment, in the answer of that `length` to what `cmd_id` said."""
@@ -117,43 +117,35 @@ class Killing:
             case "acknowledged" | "queued":
                 await client.until(lambda: client.acknowledged(cmd_id))
             case "reading":
-                await client.until(lambda: _asked(client, cmd_id) is not None)
-            case "streaming":
-                least = len(_text(client, cmd_id)) + 1
+                await client.until(lambda: client.question(cmd_id) is not None)
+            case "streaming" | "continuing":
+                least = len(client.text(cmd_id)) + 1
                 await _until_long(client, cmd_id, self._random.randint(least, max(least, length)))
             case "ending":
                 await _until_long(client, cmd_id, max(1, length - self._random.randint(0, 12)))
 
     async def _kill(self, moment: str, client: ReturningClient, asked: Sequence[str]) -> None:
-        shown, began = sum(len(_text(client, cmd_id)) for cmd_id in asked), time.perf_counter()
+        def shown() -> int:
+            return sum(len(client.text(cmd_id)) for cmd_id in asked)
+
+        before, visits, began = shown(), client.comebacks, time.perf_counter()
         self._server.kill()
         self.tally.kills[moment] += 1
         self._server.start()
-        before = client.comebacks
-        await client.until(lambda: client.comebacks > before)
-        if any(not _ended(client, cmd_id) for cmd_id in asked):
-            await client.until(
-                lambda: (
-                    sum(len(_text(client, cmd_id)) for cmd_id in asked) > shown
-                    or all(_ended(client, cmd_id) for cmd_id in asked)
-                )
-            )
+        await client.until(lambda: client.comebacks > visits)
+        if not client.ended(*asked):
+            await client.until(lambda: shown() > before or client.ended(*asked))
             self.tally.back_s.append(time.perf_counter() - began)
 
     def _compare(
-        self,
-        asking: ReturningClient,
-        watching: ReturningClient,
-        undisturbed: Sequence[Undisturbed],
-        asked: Sequence[str],
-        kills: int,
+        self, asking: ReturningClient, watching: ReturningClient, wanted: dict[str, Undisturbed], kills: int
     ) -> None:
         before = len(self.tally.differences)
         if asking.messages != watching.messages:
             self.tally.differences.append(f"{asking.session}: the two clients do not show the same.")
-        if len(asking.messages) != 2 * len(asked):
+        if len(asking.messages) != 2 * len(wanted):
             self.tally.differences.append(f"{asking.session}: there are {len(asking.messages)} messages.")
-        for cmd_id, whole in zip(asked, undisturbed, strict=True):
+        for cmd_id, whole in wanted.items():
             ended = _ending(asking, cmd_id)
             self.tally.compare(ended.text, whole.text)
             if ended != whole:
@@ -175,59 +167,33 @@ class Killing:
                         self.tally.differences.append(f"{session}: the store has {other} instead of {shown}")
 
 
+async def _continue(client: ReturningClient, cmd_id: str) -> None:
+    """Wait for the end of an answer and have it gone on with. Returns when it has begun again."""
+    await client.until(lambda: client.ended(cmd_id))
+    answer = client.answer(cmd_id)
+    assert answer is not None
+    continued = await client.do({"type": "continue", "id": answer.id})
+    await client.until(lambda: client.acknowledged(continued))
+
+
 async def _until_long(client: ReturningClient, cmd_id: str, length: int) -> None:
-    await client.until(lambda: len(_text(client, cmd_id)) >= length or _ended(client, cmd_id))
+    await client.until(lambda: len(client.text(cmd_id)) >= length or client.ended(cmd_id))
 
 
 async def _until_ended(client: ReturningClient, asked: Iterable[str]) -> None:
-    await client.until(lambda: all(_ended(client, cmd_id) for cmd_id in asked))
+    await client.until(lambda: client.ended(*asked))
 
 
 async def _until_whole(client: ReturningClient, messages: int) -> None:
     await client.until(lambda: len(client.state.nodes) >= messages)
 
 
-def _answer(client: ReturningClient, cmd_id: str) -> Node | None:
-    """The answer to what that command said, as far as the client knows of it."""
-    asked = _asked(client, cmd_id)
-    return next((node for node in client.state.nodes.values() if asked is not None and node.parent_id == asked), None)
-
-
-def _asked(client: ReturningClient, cmd_id: str) -> str | None:
-    """The id of the message that the command said."""
-    said = (node.id for node in client.state.nodes.values() if node.role == "user" and node.cmd_id == cmd_id)
-    return next(said, None)
-
-
-def _text(client: ReturningClient, cmd_id: str) -> str:
-    answer = _answer(client, cmd_id)
-    return str(answer.content) if answer is not None else ""
-
-
-def _ended(client: ReturningClient, cmd_id: str) -> bool:
-    answer = _answer(client, cmd_id)
-    return answer is not None and not answer.running
-
-
 def _ending(client: ReturningClient, cmd_id: str) -> Undisturbed:
     """How the answer to it ended: in an error, its sentence is the reason."""
-    answer = _answer(client, cmd_id)
+    answer = client.answer(cmd_id)
     assert answer is not None
     reason = answer.error.message if answer.error else str(answer.finish_reason)
     return Undisturbed(str(answer.content), answer.usage.completion_tokens if answer.usage else 0, reason)
-
-
-def questions(max_tokens: int) -> list[Question]:
-    """Asked by turns: the likeliest answer, and one that chance decides."""
-    greedy: dict[str, object] = {"temperature": 0, "max_tokens": max_tokens}
-    topics = ("a lighthouse keeper", "how bread is made", "the rivers of Europe", "a robot that learns to paint")
-    return [
-        Question(
-            f"Write a long text about {topic}.",
-            greedy if number % 2 == 0 else {"temperature": 0.8, "seed": 1000 + number, "max_tokens": max_tokens + 50},
-        )
-        for number, topic in enumerate(topics)
-    ]
 
 
 def main() -> int:
@@ -237,6 +203,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     build_kernels()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is not left behind
     with tempfile.TemporaryDirectory() as folder:
         server = MortalServer(MODEL, Path(folder))
         try:

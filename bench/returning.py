@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from server.fold import Conversation
+from server.node import Node
 from server.protocol import AnyLogEvent, Snapshot, SnapshotMessage
 
 LOG_EVENT: TypeAdapter[AnyLogEvent] = TypeAdapter(AnyLogEvent)
@@ -53,10 +54,13 @@ class ReturningClient:
             await asyncio.wait([task])
 
     async def say(self, message: str, params: Mapping[str, object]) -> str:
-        """Say something until it is acknowledged. Gives its `cmd_id` at once."""
+        """Ask something. Gives the command's `cmd_id`."""
+        return await self.do({"type": "user", "message": message, "params": dict(params)})
+
+    async def do(self, command: Mapping[str, object]) -> str:
+        """Send a command, again and again until it is acknowledged. Gives its `cmd_id` at once."""
         cmd_id = uuid4().hex
-        frame = {"type": "user", "message": message, "params": dict(params), "cmd_id": cmd_id}
-        self._unanswered[cmd_id] = json.dumps(frame)
+        self._unanswered[cmd_id] = json.dumps({**command, "cmd_id": cmd_id})
         if self._socket is not None:
             with suppress(WebSocketException):  # it is said when it is back
                 await self._socket.send(self._unanswered[cmd_id])
@@ -73,6 +77,27 @@ class ReturningClient:
                 if self._failure is not None:
                     raise Lost(str(self._failure)) from self._failure
                 await self._news.wait()
+
+    def question(self, cmd_id: str) -> Node | None:
+        """The message that a command said, once it is known here."""
+        said = (node for node in self.state.nodes.values() if node.role == "user" and node.cmd_id == cmd_id)
+        return next(said, None)
+
+    def answer(self, cmd_id: str) -> Node | None:
+        """The answer to it."""
+        question = self.question(cmd_id)
+        answers = (node for node in self.state.nodes.values() if question and node.parent_id == question.id)
+        return next(answers, None)
+
+    def text(self, cmd_id: str) -> str:
+        """What there is of the answer to it."""
+        answer = self.answer(cmd_id)
+        return str(answer.content) if answer is not None else ""
+
+    def ended(self, *cmd_ids: str) -> bool:
+        """Whether all these are answered."""
+        answers = map(self.answer, cmd_ids)
+        return all(answer is not None and not answer.running for answer in answers)
 
     @property
     def messages(self) -> list[SnapshotMessage]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bench.kills import Killing, questions
+from bench.kill_tally import questions
+from bench.kills import Killing
 from bench.mortal import MortalServer
 from tests.tiny_model import write_tiny_model
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.kill_tally import Tally, show
-from bench.kills import MOMENTS, questions
+from bench.kill_tally import Tally, questions, show
+from bench.kills import MOMENTS
 
 WHOLE = "The keeper of the old lighthouse climbed the stairs each evening at six."
 
@@ -44,7 +44,7 @@ def test_the_figures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_moment_and_both_ways_to_sample_come_up() -> None:
-    assert set(MOMENTS) == {"said", "acknowledged", "reading", "queued", "streaming", "ending"}
+    assert set(MOMENTS) == {"said", "acknowledged", "reading", "queued", "streaming", "continuing", "ending"}
     temperatures = [question.params["temperature"] for question in questions(10)]
     assert 0 in temperatures
     assert any(temperature != 0 for temperature in temperatures)
