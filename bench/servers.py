@@ -124,19 +124,24 @@ def _started(command: Sequence[str], environment: Mapping[str, str], extra: Mapp
         text=True,
     )
     assert process.stdout is not None
+    said: list[str] = []
+    listening: threading.Thread | None = None
     try:
-        said = []
         for line in process.stdout:
             said.append(line)
             if found := re.search(r"http://127\.0\.0\.1:\d+", line):
                 break
         else:
             raise RuntimeError(f"{' '.join(command)} did not start:\n{''.join(said[-20:])}")
-        threading.Thread(target=said.extend, args=(process.stdout,), daemon=True).start()  # a full pipe would stop it
+        listening = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+        listening.start()  # a full pipe would stop it
         yield Server(process, found.group(), said, extra)
     finally:
         process.terminate()
         process.wait()
+        if listening is not None:
+            listening.join()
+        process.stdout.close()
 
 
 def _wait(ready: Callable[[], bool]) -> None:
