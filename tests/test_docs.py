@@ -13,14 +13,20 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import BaseModel
 
+from app import create_app
 from backends import base
 from config import Settings
 from server import protocol
 from server.answers import InternalError
+from server.exchange import own
+from server.exchange.draft import Draft
+from server.exchange.reading import read as read_conversations
+from server.history.records import MessageRecord, Stored
 from server.meter import EngineReport
 from server.openai.completions import Completion, CompletionRequest
 from server.openai.errors import failure_body
 from server.openai.requests import read_request
+from server.routes.sessions import FoundLine, ImportAnswer, SessionList
 from server.statuses import status_of
 from tests.test_app import first_address, switchboard
 
@@ -29,6 +35,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 README, SETUP = (ROOT / "README.md").read_text(), (ROOT / "SETUP.md").read_text()
 OPENAI = (ROOT / "docs" / "openai.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+HISTORY = (ROOT / "docs" / "history.md").read_text()
 
 
 def blocks(document: str, language: str = "") -> list[str]:
@@ -176,6 +183,35 @@ def test_the_official_client_in_the_document_works() -> None:
         program = client.replace("http://127.0.0.1:8000", first_address(process))
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert result.stdout == "The capital of France is"
+
+
+# Conversations over HTTP
+
+
+def test_the_document_has_every_request_about_conversations() -> None:
+    routes = create_app(Settings(backends=["echo"], database_url="off")).openapi()["paths"]
+    offered = {
+        f"{method.upper()} {path}"
+        for path, methods in routes.items()
+        for method, route in methods.items()
+        if "conversations" in route.get("tags", ())
+    }
+    told = {request.partition("?")[0] for request in re.findall(r"^\| `([A-Z]+ /\S+)` \|", HISTORY, re.MULTILINE)}
+    assert told == offered
+
+
+def test_the_document_has_every_field_of_the_list() -> None:
+    for model in (FoundLine, SessionList, ImportAnswer):
+        for field in model.model_fields:
+            assert re.search(rf"\b{field}\b", HISTORY), f"docs/history.md does not tell of {field}."
+
+
+def test_the_exported_conversation_in_the_document_can_be_imported() -> None:
+    [shown] = blocks(HISTORY, "json")
+    [draft] = read_conversations(shown.encode(), now=0.0)
+    assert isinstance(draft, Draft), draft
+    stored = Stored(draft.about, draft.head, [MessageRecord(*each) for each in enumerate(draft.messages)])
+    assert json.loads(own.document(stored, 1763740800.0)) == json.loads(shown)
 
 
 # Examples
