@@ -22,7 +22,6 @@ from backends.base import (
     Progress,
     Reasoning,
     Text,
-    Timings,
     ToolCalls,
     Usage,
 )
@@ -38,13 +37,13 @@ from server.protocol import (
     DeltaEvent,
     ErrorEvent,
     ProgressMessage,
-    TimingInfo,
     TypingEvent,
     UsageInfo,
     UserEvent,
 )
 from server.recorder import Recorder
 from server.session import Session
+from server.stopwatch import Stopwatch
 
 PROGRESS_EVERY_S = 1.0
 BROKE_OFF = "The answer broke off."
@@ -81,17 +80,14 @@ class Run:
         self._before = _texts(session.state.nodes.get(self.id))
         self._text = Coalescer(self._publish_delta, clock, flush_s, self._before)
         self._cached = 0
-        self._tokens = len(self.checkpoint.token_ids)
-        self._began = clock.now()
-        self._first_at: float | None = None
-        self._last_at = self._began
+        self._watch = Stopwatch(clock, len(self.checkpoint.token_ids))
         self._progress: Progress | None = Progress("prefill")  # None: text is coming
         self._ticker: Timer | None = None
 
     @property
     def text_came(self) -> bool:
         """Whether there is anything that a backend would have to go on from."""
-        return self._first_at is not None or self.checkpoint.pieces > 0
+        return self._watch.text_came or self.checkpoint.pieces > 0
 
     @property
     def text(self) -> str:
@@ -203,10 +199,7 @@ class Run:
                 log.warning("a chat was given tool calls, which it did not ask for", run=self.id)
 
     def _add(self, channel: Channel, text: str, token_ids: tuple[int, ...]) -> None:
-        self._last_at = self._clock.now()
-        if self._first_at is None:
-            self._first_at = self._last_at
-        self._tokens += len(token_ids) or 1
+        self._watch.count(len(token_ids) or 1)
         self._progress = None
         self._text.add(channel, text, token_ids)
 
@@ -228,7 +221,7 @@ class Run:
                 reasoning=self._text.text("reasoning") or None,
                 finish_reason=reason,
                 usage=_usage_info(usage),
-                timings=self._timings(done.timings, tokens),
+                timings=self._watch.timings(done.timings, tokens),
                 model=self.model,
                 params=self.checkpoint.asked.params if self.checkpoint.asked is not None else self.prompt.params,
             )
@@ -255,20 +248,7 @@ class Run:
 
     def _usage(self) -> Usage:
         prompt_tokens = self.checkpoint.asked.prompt_tokens if self.checkpoint.asked is not None else 0
-        return Usage(prompt_tokens, self._cached, self._tokens)
-
-    def _timings(self, told: Timings, tokens: int) -> TimingInfo:
-        """What the backend measured; where it did not, what was seen here."""
-        decoding = self._last_at - self._first_at if self._first_at is not None else 0.0
-        rate = (tokens - 1) / decoding if tokens > 1 and decoding > 0 else None
-        ttft = (self._first_at - self._began) * 1000 if self._first_at is not None else None
-        total = (self._clock.now() - self._began) * 1000
-        return TimingInfo(
-            queued_ms=_rounded(told.queued_ms),
-            ttft_ms=_rounded(ttft if told.ttft_ms is None else told.ttft_ms),
-            total_ms=_rounded(total if told.total_ms is None else told.total_ms),
-            tokens_per_second=_rounded(rate if told.tokens_per_second is None else told.tokens_per_second),
-        )
+        return Usage(prompt_tokens, self._cached, self._watch.tokens)
 
     # While no text comes
 
@@ -279,7 +259,7 @@ class Run:
         self._ticker = self._clock.call_later(PROGRESS_EVERY_S, self._tick)
 
     def _show_progress(self) -> None:
-        at = self._progress or Progress("decoding", self._tokens)
+        at = self._progress or Progress("decoding", self._watch.tokens)
         self.session.transient(
             ProgressMessage(
                 id=self.id,
@@ -319,7 +299,3 @@ def _usage_info(usage: Usage) -> UsageInfo:
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
     )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
