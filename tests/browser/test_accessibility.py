@@ -23,7 +23,8 @@ def violations(page: Page) -> list[str]:
     found = page.evaluate(
         """async () => {
             const { violations } = await axe.run(document);
-            return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+            const tell = ({ html, failureSummary }) => `${html} ${failureSummary}`;
+            return violations.map(({ id, nodes }) => `${id}: ${nodes.map(tell).join(" ")}`);
         }"""
     )
     return [str(violation) for violation in found]
@@ -60,12 +61,28 @@ def test_axe_finds_nothing_in_any_state(
     chat.page.locator("#message-input").fill("wait")
     chat.page.locator("#send-button").click()
     expect(chat.page.locator(".message.typing")).to_be_visible()
-    chat.page.locator("#message-input").fill("queued")
-    chat.page.locator("#send-button").click()
-    expect(chat.page.locator(".message.queued")).to_be_visible()
-    assert violations(chat.page) == [], "Waiting, with another prompt queued."
-    chat.page.get_by_role("button", name="Take this message back").click()
+    for message in ("queued", "queued too"):
+        chat.page.locator("#message-input").fill(message)
+        chat.page.locator("#send-button").click()
+    expect(chat.queued).to_have_count(2)
+    assert violations(chat.page) == [], "Waiting, with other prompts queued."
+    chat.queued.first.get_by_role("button", name="Edit this message").click()
+    assert violations(chat.page) == [], "A waiting prompt that is being rewritten."
+    chat.page.keyboard.press("Escape")
     chat.stop_button.click()
+    assert violations(chat.page) == [], "Stopping what waits, too, is offered."
+    expect(chat.queued).to_have_count(0)
+    chat.wait_answered()
+    chat.press(chat.answers.last, "Answer again")
+    expect(chat.answers.last.locator(".branches .figures")).to_have_text("2/2")
+    chat.wait_answered()
+    assert violations(chat.page) == [], "Two versions, and an answer that was stopped."
+    chat.press(chat.user_messages.last, "Edit your message")
+    assert violations(chat.page) == [], "A message that is being rewritten."
+    chat.page.keyboard.press("Escape")
+    chat.press(chat.user_messages.last, "Delete from here on")
+    assert violations(chat.page) == [], "Whether to delete is asked."
+    chat.page.keyboard.press("Escape")
     chat.page.locator("#more-button").click()
     chat.page.locator("#show-keys").click()
     assert violations(chat.page) == [], "The list of keys."
