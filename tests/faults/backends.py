@@ -134,11 +134,11 @@ class Recital(Backend):
             yield (Reasoning if number < self.thinking else Text)(text, token_ids=(number,))
         await self.pace.token()
         finish = "stop" if last == len(tokens) else "length"
-        yield Done(finish, Usage(len(_prompt(request).split()), 0, last))
+        yield Done(finish, Usage(len(prompt_of(request).split()), 0, last))
 
     def _tokens(self, request: GenerationRequest) -> tuple[list[bytes], int]:
         """All the tokens of this answer, and how many of them were said before."""
-        tokens = recital(_prompt(request), self.length)
+        tokens = recital(prompt_of(request), self.length)
         if request.resume_text:
             tokens = _after(tokens, request.resume_text)
         ids = request.resume_token_ids
@@ -146,7 +146,7 @@ class Recital(Backend):
         return tokens, len(ids)
 
 
-def _prompt(request: GenerationRequest) -> str:
+def prompt_of(request: GenerationRequest) -> str:
     """All that is asked, earlier turns included: another branch has another answer."""
     if request.messages is None:
         return request.prompt or ""
@@ -154,9 +154,10 @@ def _prompt(request: GenerationRequest) -> str:
 
 
 def _after(tokens: list[bytes], text: str) -> list[bytes]:
-    """The tokens that follow `text`, which is not empty."""
+    """The tokens that follow `text`, which is not empty; all of them when it is none of this answer's beginnings."""
     said, whole = text.encode(), b"".join(tokens)
-    assert whole.startswith(said), "an answer is continued that was never begun"
+    if not whole.startswith(said):
+        return tokens
     ends = list(itertools.accumulate(len(token) for token in tokens))
     number = bisect.bisect_left(ends, len(said))
     rest = [whole[len(said) : ends[number]], *tokens[number + 1 :]]
