@@ -113,7 +113,11 @@ def _postgresql_engine(url: URL, **options: Any) -> AsyncEngine:
     arguments = {
         "timeout": ANSWER_S,
         "command_timeout": ANSWER_S,
-        "server_settings": {"application_name": "switchboard", "tcp_keepalives_idle": "30"},
+        "server_settings": {
+            "application_name": "switchboard",
+            "tcp_keepalives_idle": "30",
+            "plan_cache_mode": "force_custom_plan",  # how common a word is decides how it is best looked for
+        },
     }
     return create_async_engine(url, pool_pre_ping=True, max_overflow=0, connect_args=arguments, **options)
 

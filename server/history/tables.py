@@ -152,4 +152,6 @@ entries = Table(
     _of_session("entries"),
 )
 # SQLite has a table of its own for this, `entries_index`, which triggers keep in step with the words.
-Index("entries_words", entries.c.words, postgresql_using="gin").ddl_if(dialect="postgresql")
+Index("entries_words", entries.c.words, postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256}).ddl_if(
+    dialect="postgresql"
+)

@@ -153,7 +153,14 @@ def _entries() -> None:
         _session_key("entries"),
     )
     if on_postgresql:
-        op.create_index("entries_words", "entries", ["words"], postgresql_using="gin")
+        # New words wait in a list, through which every search has to go: kept short, it costs milliseconds at most.
+        op.create_index(
+            "entries_words",
+            "entries",
+            ["words"],
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 256},
+        )
         return
     for statement in SQLITE_INDEX:
         op.execute(statement)
