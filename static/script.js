@@ -53,7 +53,7 @@ const commands = new Commands(socket, store, {
   offline: () => complain(NOT_CONNECTED),
 });
 const follower = new Follower(byId("scroller"), messagesContainer, byId("jump-to-latest"));
-const list = new MessageList(messagesContainer, store, commands, follower, focusInput);
+export const list = new MessageList(messagesContainer, store, commands, follower, focusInput);
 const loading = new LoadingMessages(addMessage);
 const menu = new ModelMenu(chooseModel);
 const settingsPanel = new SettingsPanel(settings);

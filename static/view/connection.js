@@ -13,6 +13,7 @@ const LIGHTS = {
 };
 const RESTARTING = 1012;
 let isAway = false;
+let isRestarting = false; // from the server's word for it until it is back
 
 /**
  * @param {import("../socket.js").ConversationSocket["state"]} state
@@ -24,7 +25,8 @@ export function showConnection(state, wasConnected, closeCode) {
   byId("connection").dataset.state = state;
   byId("connection-dot").dataset.state = light;
   byId("connection-text").textContent = word;
-  const words = describe(state, wasConnected, closeCode);
+  isRestarting = state !== "connected" && (isRestarting || closeCode === RESTARTING);
+  const words = describe(state, wasConnected);
   byId("offline-text").textContent = words;
   if (state === "connecting") return; // whether that helps is seen in a moment
   if (isAway !== (light === "bad")) announceChange(light, words);
@@ -32,9 +34,9 @@ export function showConnection(state, wasConnected, closeCode) {
   byId("offline").hidden = !isAway;
 }
 
-function describe(state, wasConnected, closeCode) {
+function describe(state, wasConnected) {
   if (state === "stopped") return "The server closed this connection.";
-  if (closeCode === RESTARTING) return "The server is restarting. Trying again…";
+  if (isRestarting) return "The server is restarting. Trying again…";
   return `${wasConnected ? "The connection to the server is lost." : "The server cannot be reached."} Trying again…`;
 }
 

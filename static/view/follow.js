@@ -37,10 +37,14 @@ export class Follower {
     this.#top = this.scroller.scrollTop;
   }
 
-  /** Go to an element, and stay there. @param {HTMLElement} node */
+  /** Go to an element, stay there, and point it out. @param {HTMLElement} node */
   show(node) {
     this.#follow(false);
     node.scrollIntoView({ block: "center" });
+    node.classList.add("found");
+    for (const kind of ["pointerdown", "keydown"]) {
+      addEventListener(kind, () => node.classList.remove("found"), { once: true, capture: true });
+    }
   }
 
   /** Whether an element begins below what is seen. @param {HTMLElement} node */

@@ -36,10 +36,10 @@ export class MessageList {
     this.branch = new Branch(store, deeds, this.typing.place);
     container.append(this.typing.place, this.waiting.element);
     store.addEventListener("reset", () => this.#synchronize());
-    store.addEventListener("message", ({ detail }) => this.#show(store.messages.get(detail)));
+    store.addEventListener("message", ({ detail }) => this.#keepFocus(() => this.#show(store.messages.get(detail))));
     for (const event of ["selected", "removed"]) store.addEventListener(event, () => this.#exchange());
     for (const event of ["text", "ended"]) store.addEventListener(event, ({ detail }) => this.#change(detail));
-    store.addEventListener("queue", () => this.#showWaiting());
+    store.addEventListener("queue", () => this.#keepFocus(() => this.#showWaiting()));
   }
 
   /** Put a message of the page's own at the end. Returns its element. */
@@ -141,6 +141,13 @@ export class MessageList {
     if (!this.deeds.isOwn(cmd_id)) return this.#exchange();
     this.#synchronize();
     this.follower.scrollToBottom();
+  }
+
+  /** Make a change that may take away the button with the focus: then the focus goes back to where messages are written. */
+  #keepFocus(change) {
+    const { activeElement } = document;
+    change();
+    if (!activeElement.isConnected && document.activeElement === document.body) this.write();
   }
 
   /** Make the page show the store's branch, reusing the elements that are there. @returns {View[]} those that are new */

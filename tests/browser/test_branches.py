@@ -121,6 +121,7 @@ def test_a_stopped_answer_goes_on_in_the_same_place(fresh: ChatPage) -> None:
     expect(fresh.last_answer).to_contain_text("1 2 3")
     fresh.stop_button.click()
     fresh.answers.last.get_by_role("button", name="Continue").click()
+    expect(fresh.input).to_be_focused()
     fresh.wait_answered()
     expect(fresh.last_answer.locator("p")).to_have_text([" ".join(str(number) for number in range(1, 61))])
     expect(fresh.answers).to_have_count(1)
@@ -272,6 +273,25 @@ def test_another_browser_switches_too_and_keeps_a_half_written_edit(
     expect(two.answers.last.locator("textarea")).to_have_count(0)
     one.press(one.answers.last, "Next version")
     expect(two.answers.last.locator("textarea")).to_have_value("half written")
+
+
+def test_a_message_is_found_on_whichever_branch_it_is(fresh: ChatPage) -> None:
+    fresh.ask("first")
+    fresh.ask("to be found")
+    fresh.press(fresh.user_messages.first, "Edit your message")
+    fresh.page.keyboard.type(", once more")
+    fresh.page.keyboard.press("Control+Enter")
+    expect(fresh.users).to_have_text(["first, once more"])
+    fresh.wait_answered()
+    fresh.page.evaluate(
+        """async () => {
+            const { list, store } = await import("/static/script.js");
+            list.reveal([...store.messages.values()].find(({ message }) => message === "to be found").id);
+        }"""
+    )
+    expect(fresh.page.locator(".message.found .body")).to_have_text("to be found")
+    fresh.page.keyboard.press("Shift")
+    expect(fresh.page.locator(".message.found")).to_have_count(0)
 
 
 def test_a_rewritten_message_that_is_refused_is_given_back(fresh: ChatPage) -> None:

@@ -53,6 +53,7 @@ def test_a_waiting_message_is_rewritten_and_another_browser_sees_it(
     chat.queued.nth(1).get_by_role("button", name="Edit this message").click()
     chat.queued.nth(1).locator("textarea").fill("beta, but longer")
     other.queued.first.get_by_role("button", name="Take this message back").click()
+    expect(other.input).to_be_focused()
     expect(chat.queued).to_have_count(2)
     box = chat.queued.first.locator("textarea")
     expect(box).to_be_focused()

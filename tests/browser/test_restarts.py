@@ -110,6 +110,26 @@ def test_a_server_that_is_told_to_restart_says_so_and_is_found_again(open_page: 
     expect(chat.last_answer).to_have_text(counted(100))
 
 
+def test_news_of_one_matter_replace_each_other(fresh: ChatPage) -> None:
+    fresh.ask("hello")
+    told = fresh.page.locator(".message.system:visible:not(.greeting)")
+    for state, words in (
+        ("history_off", "The disk is full."),
+        ("draining", "The server is restarting."),
+        ("history_off", "The disk is still full."),
+        ("history_on", "Conversations are kept again."),
+    ):
+        fresh.page.evaluate(
+            """async (frame) => {
+                const { handleMessage } = await import("/static/script.js");
+                handleMessage({ type: "system", ...frame });
+            }""",
+            {"state": state, "message": words},
+        )
+        expect(told.last).to_have_text(words)
+    expect(told).to_have_text(["The server is restarting.", "Conversations are kept again."])
+
+
 def test_every_chat_has_a_draft_of_its_own(fresh: ChatPage) -> None:
     fresh.ask("the first")
     first = fresh.page.url
