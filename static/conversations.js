@@ -26,6 +26,7 @@ export class Conversations extends EventTarget {
   /** @type {readonly Conversation[]} as far as they were read */ items = [];
   /** @type {string | null} why nothing is kept, while that is so */ off = null;
   wasRead = false;
+  #wasToldOff = false; // on this connection; that the list can be read then says nothing against it
   /** @type {Map<string, Conversation>} */ #known = new Map();
   /** @type {Stretch[]} */ #stretches = [{ before: null, last: null, fresh: false }];
   /** @type {AbortController | null} of the page that is under way */ #reading = null;
@@ -57,6 +58,7 @@ export class Conversations extends EventTarget {
   refresh() {
     this.#reading?.abort();
     this.#reading = null;
+    this.#wasToldOff = false;
     for (const stretch of this.#stretches) stretch.fresh = false;
     return this.#read(0);
   }
@@ -85,10 +87,13 @@ export class Conversations extends EventTarget {
 
   /** Take over what a `system` frame says about keeping conversations. */
   heed({ state, message }) {
-    if (state === "history_off") this.#become(message);
-    if (state !== "history_on") return;
-    this.#become(null);
-    this.refresh();
+    if (state === "history_off") {
+      this.#wasToldOff = true;
+      this.#become(message);
+    } else if (state === "history_on") {
+      this.#become(null);
+      this.refresh();
+    }
   }
 
   /** Throws HistoryRefused; then the title is as it was. */
@@ -144,7 +149,7 @@ export class Conversations extends EventTarget {
       this.#reading = null;
       this.#merge(index, page);
       this.wasRead = true;
-      if (index === 0) this.#become(null);
+      if (!this.#wasToldOff) this.#become(null);
       this.#changed();
     } catch (error) {
       if (this.#reading !== reading) return; // another reading has taken over

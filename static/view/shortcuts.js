@@ -26,9 +26,9 @@ export function attachShortcuts({ newChat, search, stop, undo, write }) {
     if (event.key === "Escape") return stop;
     if (control && event.shiftKey && event.code === "KeyO") return newChat;
     if (control && !event.shiftKey && event.code === "KeyK") return search;
-    if (isTyping(event.target)) return null;
-    if (control && !event.shiftKey && event.code === "KeyZ") return undo;
-    if (control || event.altKey) return null;
+    if (isTyping(event.target) && event.target.value) return null;
+    if (control && !event.shiftKey && event.code === "KeyZ") return undo; // an empty box has nothing of its own to undo
+    if (control || event.altKey || isTyping(event.target)) return null;
     return { "?": showKeys, "/": write }[event.key] ?? null;
   }
 }

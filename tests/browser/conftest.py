@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chat_page import ChatPage
+from tests.browser.hosting import Host
 from tests.browser.servers import ROOT, SCRIPTED, CuttingProxy, Server
 
 expect.set_options(timeout=8_000)
@@ -65,7 +66,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Opens pages, each in a profile of its own, or in that of `beside`. Their faults fail the test."""
     pages: list[ChatPage] = []
 
-    def open_page(server: Server | CuttingProxy, *, beside: ChatPage | None = None, **options: Any) -> ChatPage:
+    def open_page(server: Server | CuttingProxy | Host, *, beside: ChatPage | None = None, **options: Any) -> ChatPage:
         context = beside.page.context if beside else browser.new_context(**options)
         pages.append(ChatPage(context, server.url))
         return pages[-1]

@@ -275,8 +275,9 @@ def test_while_nothing_is_kept_the_reason_is_known_and_frames_still_count(page: 
         refusal = null;
         for (let n = 1; n <= 7; n += 1) keep(`c${n}`, n);
         await list.refresh();
+        const read = list.refresh();
         list.heed({ state: "history_off", message: "The disk is full." });
-        list.need(0, 9); await settled(); // what is there can still be read
+        await read; list.need(0, 9); await settled(); // what is there can still be read
         list.heed({ state: "history_on", message: "" });
         return [off, ids(), told];
         """,
