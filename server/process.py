@@ -29,6 +29,7 @@ PING_INTERVAL_S = 20.0
 SHUTDOWN_TIMEOUT_S = 3  # for requests that are still open after the drain
 LEAVING_TIMEOUT_S = 2.0  # for everything, after a second signal
 BACKLOG = 2048
+BACKLOG_OF_ASYNCIO = 128  # its own loop tries as often to accept when no descriptor is left, at every try
 RESERVED_FILES = 256  # descriptors for what is no connection: models, the database, backends
 
 Drain = Callable[[], Awaitable[None]]
@@ -111,7 +112,7 @@ def serve(
         ws_ping_timeout=PING_INTERVAL_S,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
-        backlog=BACKLOG,
+        backlog=_backlog(),
         lifespan="on",
     )
     server = Server(config, drain)
@@ -124,6 +125,15 @@ def serve(
     if server.hurried:
         return 128 + server.hurried
     return 0 if server.started else 1
+
+
+def _backlog() -> int:
+    """How many connections may wait to be accepted, by the loop that uvicorn is going to take."""
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return BACKLOG_OF_ASYNCIO
+    return BACKLOG
 
 
 def leave_within(seconds: float, sig: int) -> None:
