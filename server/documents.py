@@ -7,27 +7,25 @@ writing documents happens in other threads. Knows nothing of HTTP; what document
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
+from server.arrivals import Arrivals
 from server.exchange import own
 from server.exchange.bundle import Bundle
-from server.exchange.draft import DocumentError, Draft, Problem, fingerprint
+from server.exchange.draft import DocumentError, Problem
 from server.exchange.files import file_name
 from server.exchange.markdown import markdown
 from server.exchange.reading import read
-from server.history.records import About, Change, HistoryError, MessageRecord, Stored
+from server.history.records import About, HistoryError, Stored
 from server.history.store import History
 
 Format = Literal["json", "markdown"]
 
 PIECE_BYTES = 65_536  # of an export, sent at once
-BATCH_MESSAGES = 500  # of an import, stored at once: the loop has no time for more
 MAX_PROBLEMS = 100  # told of one import
-LISTED_AT_ONCE = 500
 
 
 class ImportBusy(Exception):
@@ -124,7 +122,7 @@ class Documents:
         return came_of_it
 
     async def _take_in(self, owner: str, data: bytes, came_of_it: Import) -> None:
-        arrivals = _Arrivals(await self._history(), owner, self._in_memory, self._show)
+        arrivals = Arrivals(await self._history(), owner, self._in_memory, self._show)
         await arrivals.look_around()
         outcomes = read(data, self._today())
         try:
@@ -137,94 +135,6 @@ class Documents:
                 came_of_it.sessions += await arrivals.store_when_many()
         finally:
             came_of_it.sessions += await arrivals.store()
-
-
-class _Arrivals:
-    """The conversations of one document, each given its place and stored."""
-
-    def __init__(
-        self, history: History, owner: str, in_memory: Callable[[str], bool], show: Callable[[About], None]
-    ) -> None:
-        self._history = history
-        self._owner = owner
-        self._in_memory = in_memory
-        self._show = show
-        self._known: set[tuple[str, str]] = set()  # source and fingerprint of what was imported before
-        self._waiting: list[Change] = []
-        self._messages = 0
-        self._arrived: list[About] = []
-
-    async def look_around(self) -> None:
-        """Learn what earlier imports brought, so that the same export can be imported again each month."""
-        before: str | None = None
-        while True:
-            page = await self._history.list(self._owner, limit=LISTED_AT_ONCE, before=before)
-            for about in page.items:
-                origin = about.settings.get("imported")
-                if isinstance(origin, dict):
-                    self._known.add((str(origin.get("from")), str(origin.get("fingerprint"))))
-            if page.next is None:
-                return
-            before = page.next
-
-    async def add(self, draft: Draft) -> bool:
-        """Give `draft` its place. False when it is here already."""
-        print_ = await asyncio.to_thread(fingerprint, draft.messages)
-        if (draft.source, print_) in self._known:
-            return False
-        standing = await self._standing(draft.about.id, print_)
-        if standing == "free":
-            self._take(draft, draft.about)
-        elif standing == "taken":
-            origin = {"from": draft.source, "id": draft.source_id, "fingerprint": print_}
-            self._known.add((draft.source, print_))
-            settings = {**draft.about.settings, "imported": origin}
-            self._take(draft, replace(draft.about, id=secrets.token_hex(16), settings=settings))
-        return standing != "here"
-
-    def _take(self, draft: Draft, about: About) -> None:
-        """Let `draft` wait to be stored. A long one is several changes, which are stored one after the other."""
-        about = replace(about, owner=self._owner)
-        records = [MessageRecord(number, message) for number, message in enumerate(draft.messages)]
-        for start in range(0, len(records), BATCH_MESSAGES):
-            self._waiting.append(Change(about, draft.head, records[start : start + BATCH_MESSAGES]))
-        self._messages += len(records)
-        self._arrived.append(about)
-
-    async def store_when_many(self) -> Sequence[str]:
-        """Store what waits, if that is enough for a transaction. Gives the ids of what came in."""
-        return await self.store() if self._messages >= BATCH_MESSAGES else ()
-
-    async def store(self) -> Sequence[str]:
-        """Store what waits, all of it or nothing. Gives the ids of what came in."""
-        waiting, self._waiting, self._messages = self._waiting, [], 0
-        arrived, self._arrived = self._arrived, []
-        if waiting:
-            await self._history.write(waiting)
-        for about in arrived:
-            self._show(about)
-        return [about.id for about in arrived]
-
-    async def _standing(self, own_id: str, print_: str) -> Literal["free", "taken", "here", "back"]:
-        """How it stands with a conversation's own id. `back`: it was here, deleted, and can be had back."""
-        if not own_id or any(about.id == own_id for about in self._arrived):
-            return "taken"
-        stored = await self._history.load(self._owner, own_id)
-        if stored is not None:
-            return "here" if await _same(stored, print_) else "taken"
-        about = await self._history.restore(self._owner, own_id)
-        if about is None:
-            return "taken" if self._in_memory(own_id) else "free"
-        stored = await self._history.load(self._owner, own_id)
-        if stored is not None and await _same(stored, print_):
-            self._arrived.append(about)
-            return "back"
-        await self._history.delete(self._owner, own_id)
-        return "taken"
-
-
-async def _same(stored: Stored, print_: str) -> bool:
-    return await asyncio.to_thread(lambda: fingerprint(own.told(stored))) == print_
 
 
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
