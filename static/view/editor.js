@@ -28,7 +28,7 @@ export class Editor {
   open(text) {
     if (!this.#form) this.#build(text);
     this.#input.focus({ preventScroll: true });
-    this.#form.scrollIntoView({ block: "nearest" });
+    this.home.scrollIntoView({ block: "nearest" });
   }
 
   close() {

@@ -14,6 +14,7 @@ const PROBLEMS = {
   model_invalid: ["The model cannot be used.", "Pick another one from the list."],
   context_overflow: ["The conversation is too long for this model.", "Start a new chat."],
   message_too_long: ["The message is too long.", "Shorten it and send it again."],
+  not_found: ["That is no longer there.", ""],
   unsupported: ["This server cannot do that yet.", ""],
   unauthorized: ["You are not signed in to this server.", "Sign in, then reload the page."],
   internal: ["The server made a mistake.", "Ask again. If it stays, look at the server's log."],
