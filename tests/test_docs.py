@@ -21,6 +21,7 @@ from server.answers import InternalError
 from server.exchange import own
 from server.exchange.draft import Draft
 from server.exchange.reading import read as read_conversations
+from server.history.failures import DAMAGED, FULL, LOCKED, READ_ONLY, TAKEN, UNREACHABLE
 from server.history.records import MessageRecord, Stored
 from server.meter import EngineReport
 from server.openai.completions import Completion, CompletionRequest
@@ -275,3 +276,16 @@ def test_the_notices_name_every_vendored_part_with_its_version() -> None:
             assert row, f"NOTICE.md does not name {folder}/{name}."
             assert entry["version"] in row[0]
             assert entry["licence"].split()[0] in row[0]
+
+
+# The history
+
+HISTORY = (ROOT / "docs" / "history.md").read_text()
+
+
+def test_whatever_the_history_tells_of_its_trouble_is_explained() -> None:
+    """The document's table holds every sentence, or its beginning up to a dot or colon."""
+    table = re.findall(r"^\| ([^|]+?) \| [^|]+ \|$", HISTORY.partition("## When it breaks")[2], re.MULTILINE)
+    known = tuple(row.removesuffix("…").strip() for row in table)
+    for told in (FULL, LOCKED, READ_ONLY, DAMAGED, TAKEN, UNREACHABLE):
+        assert told.startswith(known), f"docs/history.md does not tell what to do about: {told}"
