@@ -249,6 +249,10 @@ class Hub:
             async for event in events:
                 yield event
 
+    def news(self) -> list[SystemMessage]:
+        """What everybody was told and still holds: who comes now has to know it too."""
+        return [_history_message(self.recorder.problem)] if self.recorder.problem else []
+
     # Bookkeeping
 
     def _dispatcher(self, session: Session) -> Dispatcher:
@@ -303,8 +307,10 @@ class Hub:
         self.recorder.forget(session.id)
 
     def _history_is(self, problem: str | None) -> None:
-        if problem is None:
-            message = SystemMessage(message="Conversations are being saved again.", state="history_on")
-        else:
-            message = SystemMessage(message=f"Conversations are not being saved. {problem}", state="history_off")
-        self.connections.broadcast(message)
+        self.connections.broadcast(_history_message(problem))
+
+
+def _history_message(problem: str | None) -> SystemMessage:
+    if problem is None:
+        return SystemMessage(message="Conversations are being saved again.", state="history_on")
+    return SystemMessage(message=f"Conversations are not being saved. {problem}", state="history_off")

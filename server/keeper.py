@@ -13,7 +13,7 @@ from server.history.records import Change, HistoryError
 from server.history.store import History
 
 REOPEN_S = 5.0
-OFF = "Conversations are not being saved."
+OFF = "Conversations are not being saved. DATABASE_URL is off."
 
 
 class Keeper:

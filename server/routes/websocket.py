@@ -66,7 +66,7 @@ def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
             structlog.contextvars.bind_contextvars(session=subscriber.session.id)
             lists = websocket.query_params.get("sessions") == "1"
             connection = hub.connections.attach(websocket, subscriber, lists=lists)
-            for message in (*opening, *hub.meter.messages()):
+            for message in (*opening, *hub.meter.messages(), *hub.news()):
                 await subscriber.reply(encode(message))
             await connection.run(Conversing(hub, connection).handle)
         finally:

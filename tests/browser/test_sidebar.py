@@ -554,7 +554,9 @@ def test_a_slash_still_belongs_to_the_text_box(chat: ChatPage) -> None:
 def test_without_a_history_the_list_says_so_and_everything_else_works(open_page: OpenPage) -> None:
     server = Host(None).start()
     chat = open_page(server).open()
-    expect(chat.page.locator("#history-off")).to_have_text("Conversations are not being saved right now.")
+    expect(chat.page.locator("#history-off")).to_have_text(
+        "Conversations are not being saved right now. DATABASE_URL is off."
+    )
     assert chat.ask("hello") == "hello"
     expect(titles(chat)).to_have_text(["hello"])
     link(chat, "hello").focus()

@@ -398,7 +398,10 @@ def test_without_a_history_everything_says_so(tmp_path: Path) -> None:
             ("GET", "/api/export"), ("GET", "/api/export?format=markdown"), ("POST", "/api/import"),
         ):  # fmt: skip
             answer = client.request(method, path, content=b"[]" if method == "POST" else None)
-            assert (answer.status_code, answer.json()["error"]) == (503, "Conversations are not being saved."), path
+            assert (answer.status_code, answer.json()["error"]) == (
+                503,
+                "Conversations are not being saved. DATABASE_URL is off.",
+            ), path
 
 
 def test_the_description_has_every_route_with_its_words(refusing: TestClient) -> None:

@@ -59,6 +59,18 @@ def test_a_blank_message_without_an_id_is_passed_over(blank: str):
     asyncio.run(scenario())
 
 
+def test_who_comes_while_nothing_can_be_saved_is_told():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url):
+            hub.recorder.failing("The disk is full.")
+            async with joined(url) as client:
+                news = await client.until("system")
+                assert news["state"] == "history_off"
+                assert news["message"] == "Conversations are not being saved. The disk is full."
+
+    asyncio.run(scenario())
+
+
 # Commands
 
 
