@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecurityMiddleware, policy=policy)
     app.add_middleware(RequestLog)
     add_error_handlers(app)
+    app.router.routes.append(chat_socket(hub, policy))  # before the routers, each of which is asked in turn
     app.include_router(health_router(hub))
     app.include_router(models_router(hub))
     app.include_router(engine_router(hub))
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(completions_router(hub))
     app.include_router(openai_models_router(hub))
     app.include_router(stream_router(hub))
-    app.router.routes += [chat_socket(hub, policy), *page_routes(ROOT / "static")]
+    app.router.routes += page_routes(ROOT / "static")
     return app
 
 
