@@ -79,7 +79,7 @@ export class Conversations extends EventTarget {
 
   /** Take over what a `session` frame says. */
   take({ removed, id, title, pinned = false, running = false, created, updated }) {
-    this.#told.add(id);
+    if (this.#reading) this.#told.add(id);
     if (removed) this.#drop(id);
     else this.#put({ id, title, pinned, running, created, updated });
     this.#changed();

@@ -132,7 +132,7 @@ export class ChatList {
 
   #putAside(id, row) {
     this.#rows.delete(id);
-    row.element.remove();
+    row.remove();
     this.#spare.push(row);
   }
 

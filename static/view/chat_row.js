@@ -11,8 +11,8 @@ const LONGEST_TITLE = 200; // characters
 
 export class ChatRow {
   /** @type {Conversation} */ conversation;
-  #box = null;
-  #title = element("span", { class: "chat-title" });
+  #stopRenaming = null;
+  #title = element("span", { class: "chat-title", dir: "auto" });
   #mark = element("span", { class: "running-mark" }, unseen("An answer is being written"));
 
   /** @param {string} menuId the menu that the button opens */
@@ -29,10 +29,6 @@ export class ChatRow {
   /** Whether a person is at this line, so that it must stay where it is and what it is. */
   get isHeld() {
     return this.element.contains(document.activeElement) || this.button.ariaExpanded === "true";
-  }
-
-  get isRenaming() {
-    return this.#box !== null;
   }
 
   /**
@@ -52,23 +48,23 @@ export class ChatRow {
 
   /**
    * Have the title changed in place: Enter or leaving keeps what was written, Escape does not.
-   * @param {(title: string | null) => void} onDone none: it stays as it is
+   * @param {(title: string) => void} onRenamed told of a title that is another
    */
-  rename(onDone) {
-    if (this.#box) return;
+  rename(onRenamed) {
+    if (this.#stopRenaming) return;
     const before = this.conversation.title;
     const box = element("input", { class: "chat-rename", "aria-label": "Title", maxlength: String(LONGEST_TITLE) });
-    this.#box = box;
     box.value = before;
     const finish = (keep) => {
-      if (this.#box !== box) return;
-      this.#box = null;
+      if (!this.#stopRenaming) return;
+      this.#stopRenaming = null;
       const title = box.value.trim();
       const hadFocus = document.activeElement === box;
       box.replaceWith(this.link);
       if (hadFocus) this.link.focus();
-      onDone(keep && title && title !== before ? title : null);
+      if (keep && title && title !== before) onRenamed(title);
     };
+    this.#stopRenaming = () => finish(false);
     box.addEventListener("keydown", (event) => {
       event.stopPropagation(); // neither the list's keys nor the page's
       if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
@@ -80,6 +76,12 @@ export class ChatRow {
     this.link.replaceWith(box);
     box.focus();
     box.select();
+  }
+
+  /** This line is not needed for now. */
+  remove() {
+    this.#stopRenaming?.();
+    this.element.remove();
   }
 
   #describe(conversation) {

@@ -51,13 +51,14 @@ async function importFile(file, api, toasts) {
 function attachDrop(target, take) {
   const holdsFiles = ({ dataTransfer }) => dataTransfer.types.includes("Files");
   const mark = (isOver) => target.classList.toggle("dropping", isOver);
-  target.addEventListener("dragover", (event) => {
+  addEventListener("dragover", (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault(); // or the browser opens the file in place of the page
-    event.dataTransfer.dropEffect = "copy";
-    mark(true);
+    const isOver = target.contains(event.target);
+    event.dataTransfer.dropEffect = isOver ? "copy" : "none";
+    mark(isOver);
   });
-  target.addEventListener("dragleave", ({ relatedTarget }) => target.contains(relatedTarget) || mark(false));
+  target.addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || mark(false)); // out of the window
   target.addEventListener("drop", (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();

@@ -100,10 +100,10 @@ export class SearchBox {
     const head = element(
       "span",
       { class: "result-head" },
-      element("span", { class: "chat-title" }, ...shown),
+      element("span", { class: "chat-title", dir: "auto" }, ...shown),
       element("span", { class: "result-date figures" }, shortDate(updated, now)),
     );
-    const body = isTitle ? "" : element("span", { class: "result-snippet" }, ...marked(snippet, marks));
+    const body = isTitle ? "" : element("span", { class: "result-snippet", dir: "auto" }, ...marked(snippet, marks));
     const attributes = { role: "option", tabindex: "-1", "aria-selected": "false", title };
     const link = element("a", { ...attributes, id: `result-${index}`, class: "result", href: `#${id}` }, head, body);
     link.addEventListener("click", (event) => {

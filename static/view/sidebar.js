@@ -86,7 +86,6 @@ export class Sidebar {
   #rename(row) {
     const { id } = row.conversation;
     row.rename((title) => {
-      if (title === null) return;
       this.conversations.rename(id, title).catch((error) => this.#complain("It was not renamed.", error));
     });
   }

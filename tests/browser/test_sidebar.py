@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Request, Route, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from server.protocol import SystemMessage
 from tests.browser.chat_page import ChatPage
@@ -310,6 +310,18 @@ def test_renaming_goes_on_while_the_line_moves(chat: ChatPage, server: Host) -> 
     expect(titles(chat).first).to_have_text("Half a title")
 
 
+def test_renaming_ends_when_the_conversation_is_deleted_elsewhere(chat: ChatPage, server: Host) -> None:
+    link(chat, TITLES[1]).focus()
+    chat.page.keyboard.press("F2")
+    chat.page.get_by_role("textbox", name="Title").fill("Too late")
+    server.ask("DELETE", "sessions/c1")
+    expect(titles(chat)).to_have_text([TITLES[0], *TITLES[2:]])
+    expect(chat.page.get_by_role("textbox", name="Title")).to_have_count(0)
+    server.say("hello")
+    expect(titles(chat)).to_have_text(["hello", TITLES[0], *TITLES[2:]])
+    expect(toasts(chat)).to_have_count(0)
+
+
 def test_a_pinned_conversation_moves_to_the_top_and_back(chat: ChatPage, server: Host) -> None:
     choose(chat, TITLES[2], "Pin")
     expect(titles(chat)).to_have_text([TITLES[2], *TITLES[:2], TITLES[3]])
@@ -455,6 +467,9 @@ def test_what_was_taken_out_can_be_taken_in_elsewhere_from_the_picker_and_from_a
     sidebar = chat.page.locator("#sidebar")
     sidebar.dispatch_event("dragover", {"dataTransfer": dropped})
     expect(sidebar).to_have_class("sidebar dropping")
+    chat.page.locator("#scroller").dispatch_event("dragover", {"dataTransfer": dropped})
+    expect(sidebar).to_have_class("sidebar")
+    sidebar.dispatch_event("dragover", {"dataTransfer": dropped})
     sidebar.dispatch_event("drop", {"dataTransfer": dropped})
     expect(sidebar).to_have_class("sidebar")
     expect(toasts(chat).last).to_have_text(re.compile("0 imported, 5 skipped: "))
@@ -588,26 +603,42 @@ def test_ten_thousand_conversations_are_scrolled_through_without_a_stutter(
     browser, page = chat.page.context.browser, chat.page
     assert browser
     browser.start_tracing(page=page, categories=["toplevel", "disabled-by-default-devtools.timeline"])
-    figures = page.evaluate(SCROLL_THROUGH, "Conversation 9999")
+    figures = page.evaluate(SCROLL_TO, ["Conversation 9999", 2_000])
     longest = longest_task_ms(json.loads(browser.stop_tracing()))
-    print(f"10,000 conversations: {figures}, longest task {longest:.1f} ms of processor time")  # noqa: T201
+    first = memory(page)
+    for title, step in (("Conversation 0", -9_000), ("Conversation 9999", 9_000)):
+        assert page.evaluate(SCROLL_TO, [title, step])["isThere"]
+    again = memory(page)
+    print(f"10,000 conversations: {figures}, longest task {longest:.1f} ms of processor time; {first} -> {again}")  # noqa: T201
     assert figures["isThere"]
     assert figures["mostNodes"] < 700, "Only what is in view, and some around it, is in the document."
     assert longest < 50
+    assert again["nodes"] < first["nodes"] + 500, "Lines are used again, not made anew."
+    assert again["heap"] < first["heap"] + 1_000_000
 
 
-SCROLL_THROUGH = """async (last) => {
+SCROLL_TO = """async ([title, step]) => {
     const scroller = document.getElementById("chat-scroller");
     let mostNodes = 0, frames = 0, isThere = false;
     while (!isThere && frames < 4000) {
-        scroller.scrollTop += 2000;
+        scroller.scrollTop += step;
         await new Promise(requestAnimationFrame);
         frames += 1;
         mostNodes = Math.max(mostNodes, document.querySelectorAll("#chat-canvas *").length);
-        isThere = [...document.querySelectorAll(".chat-title")].some(({ textContent }) => textContent === last);
+        isThere = [...document.querySelectorAll(".chat-title")].some(({ textContent }) => textContent === title);
     }
     return { mostNodes, frames, isThere, lines: document.querySelectorAll(".chat-row").length };
 }"""
+
+
+def memory(page: Page) -> dict[str, int]:
+    """What the page holds once the garbage is gone: nodes, those out of the document too, and bytes of the heap."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    nodes = session.send("Memory.getDOMCounters")["nodes"]
+    heap = session.send("Runtime.getHeapUsage")["usedSize"]
+    session.detach()
+    return {"nodes": nodes, "heap": int(heap)}
 
 
 def longest_task_ms(trace: dict[str, list[dict[str, Any]]]) -> float:
