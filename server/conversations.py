@@ -127,11 +127,12 @@ class Conversations:
         if session is not None:
             self._drop(session)
             await self._recorder.saved(session)  # all of it is there when it is had back
-            self._recorder.forget(session.id)
-            self._sessions.remove(session)
         about = await history.about(owner, session_id)
         if about is None or not await history.delete(owner, session_id):
             return False
+        if session is not None:
+            self._sessions.remove(session)
+            self._drop(session)  # whoever came in between
         self._show(about, removed=True)
         await history.purge(self._clock.today() - UNDO_S)
         return True
