@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.history.records import LOCAL, Found
+from server.history.search import MESSAGES, TITLES
 from server.history.store import History
 from tests.server.history.conversations import about, answer, change, records, running, talk, user
 
@@ -118,7 +119,10 @@ async def test_an_answer_is_found_when_it_is_done(history: History) -> None:
 
 
 async def test_owners_do_not_find_each_others_words(history: History) -> None:
-    theirs = [talk(f"t{number}", "tea", owner="them", title="Tea") for number in range(60)]
+    """Not even when they fill all the places that are looked at."""
+    theirs = [
+        talk(f"t{number}", *["tea"] * 6, owner="them", title="Tea") for number in range(max(TITLES, MESSAGES // 6) + 1)
+    ]
     await history.write([talk("mine", "tea"), *theirs])
     assert await hits(history, "tea") == [("mine", "m0")]
     assert await history.search("nobody", "tea") == []

@@ -172,6 +172,10 @@ async def test_purging_takes_what_was_hidden_long_ago(history: History) -> None:
     assert await history.purge(before=10e9) == 249
     assert await history.restore(LOCAL, "s1") is None
     assert await history.ids(LOCAL) == ["s249"]
+    await history.write([talk("s1", "Again?")])
+    stored = await history.load(LOCAL, "s1")
+    assert stored is not None
+    assert len(stored.messages) == 1, "nothing of the old one was left"
 
 
 async def test_all_conversations_are_named_the_oldest_first(history: History) -> None:
