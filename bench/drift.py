@@ -21,7 +21,7 @@ class Sample:
     messages: int
     connects: int
     rss_mib: float
-    pss_mib: float
+    anonymous_mib: float
     descriptors: int
     tasks: int
 
@@ -47,18 +47,18 @@ def draw(samples: Sequence[Sample], title: str, path: Path) -> None:
 
     figure, (memory, handles, work) = pyplot.subplots(3, 1, figsize=(9, 9), sharex=True, layout="constrained")
     millions = [sample.messages / 1e6 for sample in samples]
-    drift = drift_percent([sample.pss_mib for sample in samples])
-    memory.plot(millions, [sample.pss_mib for sample in samples], label=f"PSS, drift {drift:+.2f} %")
-    memory.plot(millions, [sample.rss_mib for sample in samples], label="RSS", linestyle=":")
+    drift = drift_percent([sample.rss_mib for sample in samples])
+    memory.plot(millions, [sample.rss_mib for sample in samples], label=f"RSS, drift {drift:+.2f} %")
+    memory.plot(millions, [sample.anonymous_mib for sample in samples], label="of that, from no file", linestyle=":")
     memory.set_ylabel("memory, MiB")
     memory.set_ylim(0, 1.25 * max(sample.rss_mib for sample in samples))
     handles.plot(millions, [sample.descriptors for sample in samples], label="open descriptors")
     handles.plot(millions, [sample.tasks for sample in samples], label="tasks on the event loop")
     handles.set_ylabel("count, when everybody has left")
     handles.set_ylim(0, None)
-    work.plot(millions, [sample.connects / 1e3 for sample in samples], label="connects, thousands")
-    work.plot(millions, [sample.seconds for sample in samples], label="seconds passed")
-    work.set_ylabel("so far")
+    work.plot(millions, [sample.connects for sample in samples], label="connects")
+    work.set_ylabel("connects so far")
+    work.set_ylim(0, None)
     work.set_xlabel("messages handled, millions")
     for axes in (memory, handles, work):
         axes.axvspan(

@@ -194,12 +194,12 @@ async def idle(contestant: Contestant, sizes: list[int]) -> dict[int, float]:
     """KiB of server memory for each of so many sockets that only stand there, all in conversations of their own."""
     sockets = await opened([contestant.url] * 20)  # what the first ones cost is not theirs
     await settled(contestant.meter)
-    before, first = contestant.meter.holding().pss_kib, len(sockets)
+    before, first = contestant.meter.holding().rss_kib, len(sockets)
     found = {}
     for size in sizes:
         sockets += await opened([contestant.url] * (first + size - len(sockets)))
         await settled(contestant.meter)
-        found[size] = (contestant.meter.holding().pss_kib - before) / size
+        found[size] = (contestant.meter.holding().rss_kib - before) / size
     await closed(sockets)
     return found
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 @dataclass(slots=True, frozen=True)
 class Holding:
-    """What a process holds. `rss` counts every page it has in memory, `pss` shares pages out among their users."""
+    """What a process holds. `rss`: every page it has in memory; `anonymous`: those that come from no file."""
 
     rss_kib: float
-    pss_kib: float
+    anonymous_kib: float
     descriptors: int
     threads: int
 
@@ -33,8 +33,8 @@ class ProcessMeter:
         """What it holds now."""
         folder = Path(f"/proc/{self.pid}")
         rollup = (folder / "smaps_rollup").read_text()
-        rss, pss = (float(re.findall(rf"^{name}:\s+(\d+) kB", rollup, re.MULTILINE)[0]) for name in ("Rss", "Pss"))
-        return Holding(rss, pss, _count(folder / "fd"), _count(folder / "task"))
+        rss, anonymous = (float(re.findall(rf"^{name}:\s+(\d+) kB", rollup, re.M)[0]) for name in ("Rss", "Anonymous"))
+        return Holding(rss, anonymous, _count(folder / "fd"), _count(folder / "task"))
 
 
 def _count(folder: Path) -> int:

@@ -26,23 +26,24 @@ from bench.hub import raise_descriptor_limit
 from bench.hub_measures import Ours, closed, recited, settled, websocket_url
 from bench.process_meter import ProcessMeter
 from bench.processes import say
-from bench.servers import chats
+from bench.servers import Server, chats
 from bench.sockets import Socket, first_text, open_socket
 
 SAMPLES = 100
 LISTENERS = 10
 PIECES = 250  # of a long answer; more at once would make its listeners slow ones
 AT_ONCE = 50  # visitors
-SETTINGS = {"WINDOW_S": "3"}  # soon enough that what is to be forgotten is forgotten while we look
+SETTINGS = {"WINDOW_S": "0.5"}  # so that what is to be forgotten has been when we look
 MOST_DRIFT = 2.0  # percent
 
 
 class Soak:
     """The clients, and what they have done so far."""
 
-    def __init__(self, ours: Ours) -> None:
+    def __init__(self, server: Server) -> None:
         self.samples: list[Sample] = []
-        self._ours = ours
+        self._server = server
+        self._ours = Ours(websocket_url(server), ProcessMeter(server.process.pid))
         self._messages = 0
         self._connects = 0
         self._began = time.perf_counter()
@@ -56,7 +57,7 @@ class Soak:
             sample = self.samples[-1]
             if number % 10 == 0:
                 say(
-                    f"{sample.messages:,} messages, {sample.connects:,} connects, {sample.pss_mib:.1f} MiB, "
+                    f"{sample.messages:,} messages, {sample.connects:,} connects, {sample.rss_mib:.1f} MiB, "
                     f"{sample.descriptors} descriptors, {sample.tasks} tasks, {sample.seconds:.0f} s"
                 )
 
@@ -106,7 +107,9 @@ class Soak:
         return await open_socket(self._ours.url + query, f"127.0.0.{1 + self._connects % 50}")
 
     async def _look(self) -> Sample:
-        """What the server holds when nobody is there but us."""
+        """What the server holds when nobody is there, and nobody who was is remembered any more."""
+        while self._server.get("/health")["sessions"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         socket = await open_socket(self._ours.url)
         await settled(self._ours.meter)
         answer = _Answer(socket)
@@ -119,7 +122,7 @@ class Soak:
             self._messages,
             self._connects,
             holding.rss_kib / 1024,
-            holding.pss_kib / 1024,
+            holding.anonymous_kib / 1024,
             holding.descriptors,
             int(tasks),
         )
@@ -164,7 +167,7 @@ def soak(messages: int, connects: int, samples: int = SAMPLES, *, history: bool 
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             settings["DATABASE_URL"] = f"sqlite:///{folder}/soak.db"
         server = stack.enter_context(chats("bench.reciter:Reciter", settings))
-        day = Soak(Ours(websocket_url(server), ProcessMeter(server.process.pid)))
+        day = Soak(server)
         asyncio.run(day.run(messages, connects, samples))
         return day.samples
 
@@ -181,10 +184,10 @@ def main() -> int:
     raise_descriptor_limit()
     samples = soak(options.messages, options.connects, options.samples, history=options.history)
     last = samples[-1]
-    drift = drift_percent([sample.pss_mib for sample in samples])
+    drift = drift_percent([sample.rss_mib for sample in samples])
     draw(samples, f"{last.messages:,} messages and {last.connects:,} connects in {last.seconds:.0f} s", options.plot)
     print(f"{last.messages:,} messages, {last.connects:,} connects, {last.seconds:.0f} s")
-    print(f"memory: {last.pss_mib:.1f} MiB at the end, drift {drift:+.2f} %, at most {MOST_DRIFT:g} % wanted")
+    print(f"memory: {last.rss_mib:.1f} MiB at the end, drift {drift:+.2f} %, at most {MOST_DRIFT:g} % wanted")
     for name in ("descriptors", "tasks"):
         values = [getattr(sample, name) for sample in samples]
         print(f"{name}: {values[0]} at first, {values[-1]} at the end")

@@ -7,13 +7,16 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from backends.base import Backend, BackendFailed, Done
+from backends.echo import EchoBackend
 from server.errors import add_error_handlers
+from server.history.store import History
 from server.hub import Hub
 from server.options import HubOptions
 from server.protocol import UserCommand
@@ -29,10 +32,15 @@ READ = "".join(TEXT).replace("\r\n", "\n")
 
 @asynccontextmanager
 async def door(
-    *backends: Backend, options: HubOptions | None = None, ping_every_s: float = 15.0, send_buffer: int | None = None
+    *backends: Backend,
+    options: HubOptions | None = None,
+    ping_every_s: float = 15.0,
+    send_buffer: int | None = None,
+    folder: Path | None = None,
 ) -> AsyncGenerator[tuple[Hub, httpx.AsyncClient]]:
-    """A server on a free port. Gives its hub, and a client of it."""
-    hub = Hub(backends, options or HubOptions(stream_flush_ms=0))
+    """A server on a free port, with a history in `folder`, if there is one. Gives its hub, and a client of it."""
+    opener = (lambda: History.open("sqlite:///chats.db", folder)) if folder is not None else None
+    hub = Hub(backends, options or HubOptions(stream_flush_ms=0), open_history=opener)
     await hub.start()
     app = FastAPI()
     app.include_router(stream_router(hub, ping_every_s))
@@ -333,6 +341,28 @@ async def read_all(raw: socket.socket) -> bytes:
         chunks += received[: int(size, 16)]
         received = received[int(size, 16) + 2 :]
     return chunks
+
+
+def test_a_text_goes_on_at_the_same_character_in_another_life_of_the_server(tmp_path: Path) -> None:
+    async def test() -> None:
+        question = "".join(f"{number}\r\n|data: " for number in range(60))
+        async with door(EchoBackend(delay=0.01), folder=tmp_path) as (hub, client):
+            session = await hub.open_named("my-chat")
+            hub.execute(session, UserCommand(message=question))
+            async with stream(client, session) as first:
+                await first.until(lambda each: "20\n" in each.text)
+                await hub.close()
+                await first.until_end()
+        assert first.page.completed == {}
+        async with door(EchoBackend(), folder=tmp_path) as (hub, client):
+            session = await hub.open_named("my-chat")
+            async with stream(client, session, first.page.last_event_id) as second:
+                second.page = first.page
+                await second.until_complete()
+            assert list(first.page.texts.values()) == [question.replace("\r", "")]
+            assert list(first.page.completed.values()) == [1]
+
+    within(test)
 
 
 def test_streams_end_with_the_server_and_without_a_word() -> None:
