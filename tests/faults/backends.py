@@ -1,6 +1,7 @@
-"""A model whose every token is known beforehand, and which says the next one only when a test lets it.
+"""Backends that misbehave only when a test wants them to.
 
-Its answer to a prompt is always the same 200 tokens. Many characters in it are spread over several tokens, as they are
+`Recital` is a model whose every token is known beforehand, and which says the next one only when a test lets it. Its
+answer to a prompt is always the same 200 tokens. Many characters in it are spread over several tokens, as they are
 in real vocabularies, so half of one is held back until the rest has come. It can go on with an answer that was cut, by
 its tokens (`resume_token_ids`) or by its text (`resume_text`).
 """
@@ -26,6 +27,7 @@ from backends.base import (
     Text,
     Usage,
 )
+from backends.ollama import OllamaBackend
 
 LENGTH = 200
 MODEL = "recital"
@@ -175,3 +177,12 @@ class LongRecital(Recital):
 
     def __init__(self) -> None:
         super().__init__(10 * LENGTH)
+
+
+class ImpatientOllama(OllamaBackend):
+    """The adapter of an Ollama server at `address`, which gives up after a moment."""
+
+    address: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        super().__init__(self.address, connect_timeout=0.5, first_token_timeout=0.3, idle_timeout=0.3)

@@ -33,8 +33,8 @@ from server.session import BadResume, Session
 from server.subscriber import TooSlow
 from tests.faults.backends import Recital, prompt_of, recital, text_of
 from tests.faults.chronicle import Chronicle, ChronicledHub
-from tests.faults.whole_server import history_in
-from tests.server.doubles import PATIENCE_S, ManualClock, Reader, turn_over
+from tests.faults.whole_server import LAST_S, history_in
+from tests.server.doubles import ManualClock, Reader, turn_over
 
 T = TypeVar("T")
 COMMAND: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
@@ -123,7 +123,7 @@ class HubMachine(RuleBasedStateMachine):
         self.run(self.hub.start())
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
-        return self.loop.run_until_complete(asyncio.wait_for(coroutine, PATIENCE_S))
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, LAST_S))
 
     def act(self) -> None:
         """Let everything that was set off run its course."""

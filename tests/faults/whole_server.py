@@ -86,6 +86,13 @@ async def whole(send_buffer: int | None = None, ping_s: float = 20.0, **settings
             yield Whole(app, url)
 
 
+async def stored_answers(server: Whole, client: Client) -> list[str]:
+    """The texts of all answers of a client's conversation, as an export has them."""
+    async with server.http() as http:
+        exported = (await http.get(f"/api/sessions/{client.session}")).json()
+    return [message["message"] for message in exported["sessions"][0]["messages"] if message["role"] == "ai"]
+
+
 def history_in(folder: Path | str) -> str:
     """The setting that keeps the history in `folder`."""
     return f"sqlite:///{folder}/history.db"
