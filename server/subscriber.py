@@ -11,7 +11,6 @@ frames come together here, each bounded in its own way:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -39,10 +38,10 @@ class Subscriber:
         self._joined = session.bytes  # what the log held at the start is no debt of the reader
         self._handed = session.bytes if after is None else session.bytes_before(after)
         self._sent = self._handed
-        self._replies: deque[str] = deque()
+        self._replies: list[str] = []  # few at any time; a deque would take ten times the memory of an empty list
         self._transients: dict[str, tuple[int, str]] = {}
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
+        self._room: asyncio.Event | None = None  # while somebody waits for it
 
     @property
     def unsent(self) -> int:
@@ -87,7 +86,7 @@ class Subscriber:
         self._replies.append(frame)
         self._wake.set()
         while len(self._replies) > MAX_REPLIES:
-            self._room.clear()
+            self._room = self._room or asyncio.Event()
             await self._room.wait()
 
     def transient(self, key: str, frame: str) -> None:
@@ -112,8 +111,10 @@ class Subscriber:
 
     def _next(self) -> str | None:
         if self._replies:
-            self._room.set()
-            return self._replies.popleft()
+            if self._room is not None:
+                self._room.set()
+                self._room = None
+            return self._replies.pop(0)
         if self._cursor is None or not self.session.reaches(self._cursor):
             return self._snapshot()
         for key, (seq, frame) in self._transients.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import struct
@@ -75,9 +76,11 @@ def test_21_idle_connections_answer_and_are_light() -> None:
             loop = asyncio.get_running_loop()
             tracemalloc.start()
             with ExitStack() as stack:
+                gc.collect()
                 before = tracemalloc.get_traced_memory()[0]
                 idle = [stack.enter_context(await slow_socket(server.ws)) for _ in range(IDLE)]
                 await eventually(lambda: len(server.hub.connections.active_connections) == IDLE + 1)
+                gc.collect()
                 each = (tracemalloc.get_traced_memory()[0] - before) / IDLE
                 tracemalloc.stop()
                 assert each < CONNECTION_BYTES
