@@ -12,39 +12,22 @@ Knows bytes and timers only. To be given to uvicorn as `http=`. This is differen
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Self
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.admission import RETRY_AFTER_S, Admission
 from server.clock import Clock
+from server.http_limits import HttpLimits, Refused, refusal
 from server.sparingly import Sparingly
+from server.unsent import UnsentWatch
 from server.websocket_protocol import ChatSocketProtocol
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, frozen=True)
-class HttpLimits:
-    """What one connection may take, in seconds and bytes."""
-
-    head_s: float = 5.0  # for a request's head, from its first byte; for that byte, from the connection's beginning
-    body_s: float = 5.0  # in this time,
-    body_pace: int = 1200  # so much of a body must come
-    unsent_s: float = 30.0  # in this time,
-    unsent_pace: int = 7200  # so much of an answer must be taken
-    farewell_s: float = 1.0  # for a refused client to read why
-    url: int = 8000
-    header: int = 8000  # one of them; the WebSocket's own parser takes lines of 8192 bytes
-    head: int = 32 * 1024  # all of them
-    headers: int = 100
-    waiting: int = 16  # requests that may be sent before the first is answered
 
 
 class Stage(Enum):
@@ -53,14 +36,6 @@ class Stage(Enum):
     NOTHING = auto()  # the connection has just begun, or a request has been read
     HEAD = auto()
     BODY = auto()
-
-
-class Refused(Exception):
-    """Raised inside the parser, which has read too much."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class ChatHttpProtocol(HttpToolsProtocol):
@@ -76,7 +51,7 @@ class ChatHttpProtocol(HttpToolsProtocol):
     _head = 0  # bytes of the head so far
     _body = 0  # bytes of the body since the deadline was last set
     _held_up = False  # since the deadline was last set, there was a time when the client had to wait for us
-    _unsent_timer: asyncio.TimerHandle | None = None
+    _unsent: UnsentWatch
     _refused = False
     _leave: Callable[[], None] | None = None
 
@@ -89,6 +64,7 @@ class ChatHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        self._unsent = UnsentWatch(transport, self.limits.unsent_s, self.limits.unsent_pace)
         address = self.client[0] if self.client else ""
         full = self.admission.refusal(address)
         if full is None:
@@ -96,13 +72,13 @@ class ChatHttpProtocol(HttpToolsProtocol):
             self._expect(self.limits.head_s)
         else:
             self._leave = self.admission.turn_away()
-            self._refuse(full.status, str(full.message), retry_after=RETRY_AFTER_S)
+            self._refuse(full.status, full.message, retry_after=RETRY_AFTER_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._expect(None)
-        self._stop_watching()
+        self._unsent.stop()
         if self._leave is not None:
             self._leave()
 
@@ -212,7 +188,7 @@ class ChatHttpProtocol(HttpToolsProtocol):
         protocol = self.transport.get_protocol()
         assert isinstance(protocol, ChatSocketProtocol)
         protocol.leave, self._leave = self._leave, None
-        self._stop_watching()
+        self._unsent.stop()
         if not protocol.handshake_initiated:
             protocol.refuse_handshake()
 
@@ -249,7 +225,7 @@ class ChatHttpProtocol(HttpToolsProtocol):
         if more is not None:
             log.info("a connection was refused", status=status, client=self.client and self.client[0], more=more)
         if self._can_answer() and self._leave is not None:
-            self.transport.write(self._answer(status, message, retry_after))
+            self.transport.write(refusal(status, message, self.server_state.default_headers, retry_after))
             self._farewell()
         else:
             self.transport.abort()
@@ -262,25 +238,13 @@ class ChatHttpProtocol(HttpToolsProtocol):
             return not self.pipeline and not self.cycle.response_started
         return self.cycle is None or self.cycle.response_complete
 
-    def _answer(self, status: int, message: str, retry_after: int | None) -> bytes:
-        body = json.dumps({"success": False, "error": message}).encode()
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        if retry_after is not None:
-            headers.append((b"retry-after", b"%d" % retry_after))
-        return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])
-
     def _farewell(self) -> None:
         """Say no more, and throw away what still comes, until the client has had time to read."""
         self._refused = True
         if not self.transport.is_closing():
             self.transport.write_eof()
             self.flow.resume_reading()
-        self._watch_unsent()
+        self._unsent.start()
         self._expect(None)
         self._deadline = self.loop.call_later(self.limits.farewell_s, self._part)
 
@@ -301,34 +265,17 @@ class ChatHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._watch_unsent()
+        self._unsent.start()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_unsent()
+        self._unsent.start()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop_watching()
+        self._unsent.stop()
         if self.cycle is None or self.cycle.response_complete:
-            self._watch_unsent()
-
-    def _watch_unsent(self) -> None:
-        if self._unsent_timer is None and (unsent := self.transport.get_write_buffer_size()):
-            self._unsent_timer = self.loop.call_later(self.limits.unsent_s, self._look_at_unsent, unsent)
-
-    def _look_at_unsent(self, before: int) -> None:
-        self._unsent_timer = None
-        left = self.transport.get_write_buffer_size()
-        if left and before - left < self.limits.unsent_pace:
-            self.transport.abort()
-        else:
-            self._watch_unsent()
-
-    def _stop_watching(self) -> None:
-        if self._unsent_timer is not None:
-            self._unsent_timer.cancel()
-            self._unsent_timer = None
+            self._unsent.start()
 
 
 class LingeringTransport:

@@ -54,7 +54,7 @@ async def _read_to_the_close(raw: socket.socket, received: bytes = b"") -> tuple
 def frames_and_close(data: bytes) -> tuple[list[str], int | None]:
     """The text frames in what a server sent, save compressed ones, and the code of its close frame."""
     data = data.partition(b"\r\n\r\n")[2]
-    texts = []
+    texts: list[str] = []
     while len(data) >= 2:
         opcode, packed, length = data[0] & 15, data[0] & 64, data[1] & 127
         start = {126: 4, 127: 10}.get(length, 2)

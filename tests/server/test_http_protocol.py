@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,14 +14,23 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from server.admission import Admission
-from server.http_protocol import ChatHttpProtocol, HttpLimits
+from server.http_limits import HttpLimits
+from server.http_protocol import ChatHttpProtocol
 from tests.server.doubles import eventually
 from tests.server.raw_client import dial, exchange, read_all, read_answer, say, status_of
 from tests.server.serving import listening
 
+Run = Callable[[Coroutine[None, None, None]], None]
 QUICK = HttpLimits(head_s=0.15, body_s=0.15, body_pace=100, unsent_s=0.15, unsent_pace=2000, farewell_s=0.3)
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 POST = b"POST /size HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Both loops that this is going to run on treat what is closed and not yet sent in ways of their own."""
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield runner.run
 
 
 async def hello(request: Request) -> Response:
@@ -75,25 +85,25 @@ async def small_server(limits: HttpLimits = QUICK, gate: Gate | None = None) -> 
 
 
 @pytest.mark.parametrize("beginning", [b"G", b"GET / HTTP/1.1\r\nhost: a\r\n", GET + b"GET"])
-def test_a_head_that_does_not_come_to_its_end_is_answered_408(beginning: bytes) -> None:
+def test_a_head_that_does_not_come_to_its_end_is_answered_408(run: Run, beginning: bytes) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             answer = await exchange(url, beginning)
             assert answer.count(b"HTTP/1.1 408") == 1
             assert answer.count(b"HTTP/1.1 200") == beginning.count(b"\r\n\r\n")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_connection_over_which_nothing_is_said_is_closed_without_a_word() -> None:
+def test_a_connection_over_which_nothing_is_said_is_closed_without_a_word(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             assert await exchange(url, b"") == b""
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_head_of_one_byte_at_a_time_is_too_late() -> None:
+def test_a_head_of_one_byte_at_a_time_is_too_late(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             with await dial(url) as raw:
@@ -104,10 +114,10 @@ def test_a_head_of_one_byte_at_a_time_is_too_late() -> None:
                     await asyncio.sleep(0.02)  # the pace that is too slow
                 assert status_of(await reading) == 408
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_connection_that_is_kept_has_a_deadline_for_every_head() -> None:
+def test_a_connection_that_is_kept_has_a_deadline_for_every_head(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             with await dial(url) as raw:
@@ -117,11 +127,11 @@ def test_a_connection_that_is_kept_has_a_deadline_for_every_head() -> None:
                 await say(raw, b"GET /")
                 assert status_of(await read_all(raw)) == 408
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("piece", [b"", b"x", b"x" * 20])
-def test_a_body_that_does_not_keep_pace_is_answered_408(piece: bytes) -> None:
+def test_a_body_that_does_not_keep_pace_is_answered_408(run: Run, piece: bytes) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             with await dial(url) as raw:
@@ -132,10 +142,10 @@ def test_a_body_that_does_not_keep_pace_is_answered_408(piece: bytes) -> None:
                     await asyncio.sleep(0.05)  # the pace that is too slow
                 assert status_of(await reading) == 408
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_body_may_take_longer_than_the_deadline_if_it_keeps_pace() -> None:
+def test_a_body_may_take_longer_than_the_deadline_if_it_keeps_pace(run: Run) -> None:
     async def scenario() -> None:
         limits = HttpLimits(body_s=0.3, body_pace=10)
         async with small_server(limits) as (url, _):
@@ -146,10 +156,10 @@ def test_a_body_may_take_longer_than_the_deadline_if_it_keeps_pace() -> None:
                     await asyncio.sleep(0.05)  # three deadlines, all in all
                 assert (await read_answer(raw)).endswith(b"20000")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_client_is_not_blamed_for_what_the_application_does_not_read() -> None:
+def test_a_client_is_not_blamed_for_what_the_application_does_not_read(run: Run) -> None:
     async def scenario() -> None:
         gate = Gate()
         async with small_server(gate=gate) as (url, _):
@@ -161,10 +171,10 @@ def test_a_client_is_not_blamed_for_what_the_application_does_not_read() -> None
                 assert (await read_answer(raw)).endswith(b"9000000")
                 await saying
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_not_late() -> None:
+def test_a_client_that_waits_to_be_told_to_go_on_is_not_late(run: Run) -> None:
     async def scenario() -> None:
         gate = Gate()
         async with small_server(gate=gate) as (url, _):
@@ -177,10 +187,10 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_not_late() -> None:
                 await say(raw, b"abc")
                 assert (await read_answer(raw)).endswith(b"3")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_request_behind_one_that_is_still_answered_is_not_late() -> None:
+def test_a_request_behind_one_that_is_still_answered_is_not_late(run: Run) -> None:
     async def scenario() -> None:
         gate = Gate()
         async with small_server(gate=gate) as (url, _):
@@ -192,7 +202,7 @@ def test_a_request_behind_one_that_is_still_answered_is_not_late() -> None:
                 await say(raw, b"/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
                 assert (await read_all(raw)).count(b"HTTP/1.1 200") == 3
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 # Sizes
@@ -215,7 +225,7 @@ def test_a_request_behind_one_that_is_still_answered_is_not_late() -> None:
     ],
     ids=lambda value: str(value[:12]) if isinstance(value, bytes) else None,
 )
-def test_a_head_that_is_too_much_is_refused_and_the_refusal_can_be_read(request_: bytes, status: int) -> None:
+def test_a_head_that_is_too_much_is_refused_and_the_refusal_can_be_read(run: Run, request_: bytes, status: int) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             answer = await exchange(url, request_)
@@ -223,29 +233,29 @@ def test_a_head_that_is_too_much_is_refused_and_the_refusal_can_be_read(request_
             assert b"connection: close" in answer
             assert b'{"success": false, "error": "' in answer
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_hundred_headers_are_no_crime() -> None:
+def test_a_hundred_headers_are_no_crime(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             headers = b"connection: close\r\n" + b"x: y\r\n" * 99
             assert status_of(await exchange(url, b"GET / HTTP/1.1\r\n" + headers + b"\r\n")) == 200
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("trailer", [b"x: y\r\n" * 1000, b"x: " + b"y" * 1_000_000 + b"\r\n"])
-def test_what_follows_a_body_is_bounded_as_well(trailer: bytes) -> None:
+def test_what_follows_a_body_is_bounded_as_well(run: Run, trailer: bytes) -> None:
     async def scenario() -> None:
         head = b"POST /size HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
         async with small_server() as (url, _):
             assert status_of(await exchange(url, head + b"1\r\nx\r\n0\r\n" + trailer)) in (200, 431)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_requests_that_wait_in_one_connection_are_few() -> None:
+def test_requests_that_wait_in_one_connection_are_few(run: Run) -> None:
     async def scenario() -> None:
         gate = Gate()
         async with small_server(gate=gate) as (url, _):
@@ -254,13 +264,13 @@ def test_requests_that_wait_in_one_connection_are_few() -> None:
                 await exchange(url, first + GET * 10_000)
             gate.open.set()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 # Ends
 
 
-def test_whoever_is_refused_before_the_body_was_read_can_read_why() -> None:
+def test_whoever_is_refused_before_the_body_was_read_can_read_why(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             head = b"POST /refuse HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 9000000\r\n\r\n"
@@ -268,11 +278,11 @@ def test_whoever_is_refused_before_the_body_was_read_can_read_why() -> None:
             assert status_of(answer) == 413
             assert answer.endswith(b"no")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("kept", [b"", b"connection: close\r\n"])
-def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(kept: bytes) -> None:
+def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(run: Run, kept: bytes) -> None:
     async def scenario() -> None:
         async with small_server() as (url, admission):
             with await dial(url, receive_buffer=4096) as raw:
@@ -280,10 +290,10 @@ def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(kept: bytes) ->
                 await eventually(lambda: admission.open)
                 await eventually(lambda: not admission.open)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_client_that_takes_a_long_answer_slowly_gets_all_of_it() -> None:
+def test_a_client_that_takes_a_long_answer_slowly_gets_all_of_it(run: Run) -> None:
     async def scenario() -> None:
         limits = HttpLimits(unsent_s=0.3, unsent_pace=1000)
         async with small_server(limits) as (url, _):
@@ -297,13 +307,13 @@ def test_a_client_that_takes_a_long_answer_slowly_gets_all_of_it() -> None:
                 assert loop.time() - began > 2 * limits.unsent_s
                 assert len(received.partition(b"\r\n\r\n")[2]) == 3_000_000
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 # Upgrades
 
 
-def test_a_request_that_offers_another_protocol_is_answered_in_this_one() -> None:
+def test_a_request_that_offers_another_protocol_is_answered_in_this_one(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             offer = b"host: a\r\nconnection: upgrade, close\r\nupgrade: h2c\r\ncontent-length: 3\r\n\r\nabc"
@@ -311,13 +321,13 @@ def test_a_request_that_offers_another_protocol_is_answered_in_this_one() -> Non
             assert status_of(answer) == 200
             assert answer.endswith(b"3")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_handshake_that_the_sockets_own_parser_does_not_take_is_ended() -> None:
+def test_a_handshake_that_the_sockets_own_parser_does_not_take_is_ended(run: Run) -> None:
     async def scenario() -> None:
         async with small_server() as (url, _):
             strange = b"host: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nx: \x80\x01\r\n\r\n"
             assert status_of(await exchange(url, b"GET /ws HTTP/1.1\r\n" + strange)) == 400
 
-    asyncio.run(scenario())
+    run(scenario())
