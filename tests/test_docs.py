@@ -23,15 +23,19 @@ from server.exchange.draft import Draft
 from server.exchange.reading import read as read_conversations
 from server.history.failures import DAMAGED, FULL, LOCKED, READ_ONLY, TAKEN, UNREACHABLE
 from server.history.records import MessageRecord, Stored
+from server.http_limits import HttpLimits
 from server.meter import EngineReport
 from server.openai.completions import Completion, CompletionRequest
 from server.openai.errors import failure_body
 from server.openai.requests import read_request
+from server.process import PING_INTERVAL_S
+from server.routes import websocket
 from server.routes.sessions import FoundLine, ImportAnswer, SessionList
 from server.statuses import status_of
 from tests.test_app import first_address, switchboard
 
 ROOT = Path(__file__).resolve().parent.parent
+LIMITS = HttpLimits()
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 README, SETUP = (ROOT / "README.md").read_text(), (ROOT / "SETUP.md").read_text()
 OPENAI = (ROOT / "docs" / "openai.md").read_text()
@@ -213,6 +217,27 @@ def test_the_exported_conversation_in_the_document_can_be_imported() -> None:
     assert isinstance(draft, Draft), draft
     stored = Stored(draft.about, draft.head, [MessageRecord(*each) for each in enumerate(draft.messages)])
     assert json.loads(own.document(stored, 1763740800.0)) == json.loads(shown)
+
+
+# Running the server
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        f"| time to send a request's head, or to send anything | {LIMITS.head_s:.0f} s | 408;",
+        f"| pace of a request's body | {LIMITS.body_pace:,} bytes every {LIMITS.body_s:.0f} s | 408 |",
+        f"| length of the address | {LIMITS.url:,} bytes | 414 |",
+        f"| headers | {LIMITS.headers}, of {LIMITS.header:,} bytes each, {LIMITS.head // 1024} KiB in all | 431 |",
+        f"| requests sent before the first is answered | {LIMITS.waiting} |",
+        f"| time to take an answer | {LIMITS.unsent_pace:,} bytes every {LIMITS.unsent_s:.0f} s |",
+        f"| WebSocket commands | {websocket.COMMANDS_PER_S:.0f} a second, {websocket.COMMANDS_AT_ONCE} at once |",
+        f"| frames that make no sense | {websocket.BAD_FRAMES_IN_A_ROW} in a row |",
+        f"| a peer that answers no ping | {PING_INTERVAL_S:.0f} s after one",
+    ],
+)
+def test_the_limits_in_the_document_are_those_in_force(told: str) -> None:
+    assert told in (ROOT / "docs" / "operations.md").read_text()
 
 
 # Examples
