@@ -64,14 +64,15 @@ class Author:
 
 
 async def measure(rounds: int, name: str, work: Callable[[int], Awaitable[object]]) -> None:
-    """Do `work` again and again, and print how long it took."""
+    """Do `work` again and again, and print how long it took, and how much of this process's CPU time."""
     await work(0)
-    took = []
+    took, cpu = [], time.process_time()
     for number in range(1, rounds + 1):
         started = time.perf_counter()
         await work(number)
         took.append((time.perf_counter() - started) * 1e3)
-    print(f"{name:<44}{percentile(took, 50):>10.2f}{percentile(took, 99):>10.2f}", flush=True)
+    cpu = (time.process_time() - cpu) / rounds * 1e3
+    print(f"{name:<44}{percentile(took, 50):>10.2f}{percentile(took, 99):>10.2f}{cpu:>10.2f}", flush=True)
 
 
 async def fill(history: History, author: Author, conversations: int, messages: int) -> None:
@@ -134,7 +135,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> None:
         print(f"Opening it again took {(time.perf_counter() - started) * 1e3:.0f} ms.")
         if (file := folder / "history.db").exists():
             print(f"The file has {file.stat().st_size / 2**20:.0f} MiB.")
-        print(f"{'':<44}{'p50 ms':>10}{'p99 ms':>10}")
+        print(f"{'':<44}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms':>10}")
         await measure_reading(history, author, arguments.conversations, arguments.rounds)
         await measure_writing(history, author, arguments.rounds)
     finally:
