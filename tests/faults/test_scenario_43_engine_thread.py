@@ -1,4 +1,4 @@
-"""The engine's thread dies: whoever waits is told, nobody is sent here until it is back, the third death is the last."""
+"""The engine's thread dies: whoever waits is told, nobody is sent here until it is back, the third death is final."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
 
 from engine.llm_engine import LLMEngine
+from engine.output import StepOutput
 from tests.faults.whole_server import Whole, say, whole
 from tests.server.serving import joined
 from tests.tiny_model import write_tiny_model
@@ -41,8 +43,18 @@ async def until_ready(client: httpx.AsyncClient, status: int, reason: str = "") 
             await asyncio.sleep(0.01)
 
 
-def die(_: LLMEngine) -> None:
+def die(_: LLMEngine) -> NoReturn:
     raise RuntimeError("the thread is dead")
+
+
+def die_with(answers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread dies as soon as so many answers are being written."""
+    step = LLMEngine.step
+
+    def step_or_die(engine: LLMEngine) -> list[StepOutput]:
+        return die(engine) if len(engine.request_ids()) == answers else step(engine)
+
+    monkeypatch.setattr(LLMEngine, "step", step_or_die)
 
 
 def hold_loading(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
@@ -63,9 +75,9 @@ def test_43_who_waits_is_told_and_the_engine_comes_back(tmp_path: Path, monkeypa
             clients = [await stack.enter_async_context(joined(server.ws)) for _ in range(2)]
             may_load = hold_loading(monkeypatch)
             with monkeypatch.context() as broken:
-                broken.setattr(LLMEngine, "step", die)
+                die_with(len(clients), broken)
                 for client in clients:
-                    await client.send(say("Hello"))
+                    await client.send(say("Hello", params={"max_tokens": 900}))
                 errors = [await client.until("error") for client in clients]
             assert {error["code"] for error in errors} == {"backend_error"}
             await until_ready(http, 503)
