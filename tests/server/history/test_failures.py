@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from server.history.records import LOCAL, HistoryError
 from server.history.store import History
 from tests.postgresql import Cluster
 from tests.server.history.conversations import about, change, talk, user
+from tests.server.history.disks import small_disk
 
 pytestmark = pytest.mark.anyio
 URL = "sqlite:///data/switchboard.db"
@@ -46,21 +46,6 @@ def check_file(folder: Path) -> None:
 
 async def ids(history: History) -> set[str]:
     return set(await history.ids(LOCAL))
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of 2 MiB at `folder`. Skips the test where none can be mounted."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("NO DISK COULD BE MOUNTED HERE, so only a full database was tested, not a full disk.")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 async def fill_up(history: History) -> set[str]:
