@@ -9,6 +9,7 @@ import { schedule, unschedule } from "../frames.js";
 import { AnswerFooter } from "./answer_footer.js";
 import { element, unseen } from "./elements.js";
 import { MarkdownView } from "./markdown_view.js";
+import { whenNear } from "./nearby.js";
 
 export class AnswerView {
   #draw = (deadline) => {
@@ -30,6 +31,7 @@ export class AnswerView {
     this.view = new MarkdownView(this.body);
     this.footer = new AnswerFooter({ deeds, arrows, edit, showSource: (show) => this.#showSource(show) });
     this.element = element("article", { class: "message ai" }, unseen("Answer: "), this.body, this.footer.element);
+    whenNear(this.element, () => this.footer.actions.build());
     this.update(message);
   }
 

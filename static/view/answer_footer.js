@@ -32,7 +32,7 @@ export class AnswerFooter {
     this.deeds = deeds;
     this.ending = element("div", { class: "ending" });
     this.figures = element("span", { class: "figures" });
-    this.actions = new Actions(
+    this.actions = new Actions(() => [
       copyButton(() => this.#shown.message, "Copy the answer"),
       iconButton("again", "Answer again", () => deeds.regenerate(this.#shown.id)),
       iconButton("edit", "Edit the answer", edit),
@@ -40,7 +40,7 @@ export class AnswerFooter {
       iconButton("delete", "Delete from here on", () => {
         this.actions.confirmDelete(deeds.size(this.#shown.id), () => deeds.remove(this.#shown.id));
       }),
-    );
+    ]);
     this.buttons = element("span", { class: "answer-buttons" }, this.actions.element);
     this.line = element("div", { class: "answer-line" }, this.figures, arrows.element);
     this.element = element("div", { class: "answer-footer" }, this.line);

@@ -46,6 +46,11 @@ export class AnswerTurn {
     return this.editor?.draft ?? null;
   }
 
+  /** Make the buttons that were put off. */
+  build() {
+    this.#answer?.footer.actions.build();
+  }
+
   /** Draw what there is to draw until `deadline`. */
   work(deadline) {
     this.#answer?.work(deadline);

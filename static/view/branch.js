@@ -16,6 +16,7 @@
  * @property {string | null} [draft] what is being written in its place
  * @property {(draft?: string) => void} [edit] let it be rewritten in place
  * @property {(deadline: number) => void} [work] draw now
+ * @property {() => void} [build] make the buttons that were put off
  * @property {() => void} [reconsider] what can be done with it may be another
  * @property {() => void} [abandon] nothing more will come of it
  */
@@ -81,7 +82,7 @@ export class Branch {
       if (known) this.#update(known, message);
       else {
         this.#place(view, gone.length || index < before ? previous : this.end.previousElementSibling);
-        view.elements.at(-1).classList.toggle("arriving", index === path.length - 1);
+        view.elements.at(-1).classList.toggle("arriving", !gone.length && index === path.length - 1);
         fresh.push(view);
       }
       previous = view.elements.at(-1);

@@ -11,11 +11,7 @@ export class BranchArrows {
   /** @param {(id: string) => void} select */
   constructor(select) {
     this.select = select;
-    this.back = iconButton("chevron-left", "Previous version", () => this.#go(-1));
-    this.on = iconButton("chevron-right", "Next version", () => this.#go(1));
-    this.count = element("span", { class: "figures" });
-    const attributes = { class: "branches", role: "group", "aria-label": "Versions", hidden: true };
-    this.element = element("span", attributes, this.back, this.count, this.on);
+    this.element = element("span", { class: "branches", role: "group", "aria-label": "Versions", hidden: true });
   }
 
   /**
@@ -43,8 +39,18 @@ export class BranchArrows {
   #draw() {
     const last = this.#ids.length - 1;
     this.element.hidden = last < 1;
+    if (last < 1) return;
+    if (!this.count) this.#build();
     this.count.textContent = `${this.#at + 1}/${last + 1}`;
     enable(this.back, this.#at > 0);
     enable(this.on, this.#at < last);
+  }
+
+  /** Most messages have one version, and never need the buttons. */
+  #build() {
+    this.back = iconButton("chevron-left", "Previous version", () => this.#go(-1));
+    this.on = iconButton("chevron-right", "Next version", () => this.#go(1));
+    this.count = element("span", { class: "figures" });
+    this.element.append(this.back, this.count, this.on);
   }
 }

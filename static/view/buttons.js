@@ -33,14 +33,22 @@ function isEnabled(button) {
   return button.getAttribute("aria-disabled") !== "true";
 }
 
-/** A row of buttons that may give way to a question. */
+/** A row of buttons that may give way to a question. They are made when somebody may want them. */
 export class Actions {
-  #buttons;
+  #make;
+  /** @type {Node[]} */ #buttons = [];
 
-  /** @param {...Node} buttons */
-  constructor(...buttons) {
-    this.#buttons = buttons;
-    this.element = element("span", { class: "actions" }, ...buttons);
+  /** @param {() => Node[]} make */
+  constructor(make) {
+    this.#make = make;
+    this.element = element("span", { class: "actions" });
+  }
+
+  /** Make the buttons, unless they are there. */
+  build() {
+    if (this.#buttons.length) return;
+    this.#buttons = this.#make();
+    this.element.append(...this.#buttons);
   }
 
   /** Ask whether to delete, in the place of the buttons. @param {number} count of messages that would go */

@@ -199,6 +199,7 @@ export class MessageList {
   /** Give the focus to what took the place of the button that had it, or back to where messages are written. */
   #refocus({ parent, deed }, fresh) {
     const heir = fresh.find(({ message }) => message.parent_id === parent);
+    heir?.build?.();
     const button = deed && heir?.elements[0].querySelector(`[data-deed="${deed}"]`);
     if (button) button.focus({ preventScroll: true });
     else this.write();

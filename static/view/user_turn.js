@@ -9,6 +9,7 @@ import { Actions, iconButton } from "./buttons.js";
 import { copyButton } from "./copy.js";
 import { Editor } from "./editor.js";
 import { element, unseen } from "./elements.js";
+import { whenNear } from "./nearby.js";
 
 /** A bubble with what a person said. */
 export function bubble(text, state = "") {
@@ -25,13 +26,14 @@ export class UserTurn {
     this.message = message;
     this.element = bubble(message.message);
     this.arrows = new BranchArrows((id) => deeds.select(id));
-    this.actions = new Actions(
+    this.actions = new Actions(() => [
       copyButton(() => this.message.message, "Copy your message"),
       iconButton("edit", "Edit your message", () => this.edit()),
       iconButton("delete", "Delete from here on", () => {
         this.actions.confirmDelete(deeds.size(message.id), () => deeds.remove(message.id));
       }),
-    );
+    ]);
+    whenNear(this.element, () => this.build());
     const save = (text) => deeds.edit(message.id, text);
     this.editor = new Editor(this.element, { name: "Your message", saveWords: "Save and send", save });
     this.footer = element("div", { class: "user-footer" }, this.actions.element, this.arrows.element);
@@ -40,6 +42,11 @@ export class UserTurn {
 
   get elements() {
     return [this.element];
+  }
+
+  /** Make the buttons that were put off. */
+  build() {
+    this.actions.build();
   }
 
   /** @param {Message} message @param {string[]} siblings their ids, this one's included */
