@@ -9,6 +9,7 @@ a backend is out of reach; otherwise nothing runs.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -172,7 +173,7 @@ class _Probe:
     def ask(self, *, again: bool = False) -> asyncio.Task[None]:
         """Ask, unless it is being asked. `again`: what it is saying now may be out of date, so ask once more then."""
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())  # for all
         else:
             self._again = self._again or again
         return self._task

@@ -182,4 +182,7 @@ def connections_within(wanted: int) -> int:
         most = wanted + RESERVED_FILES if hard == resource.RLIM_INFINITY else min(hard, wanted + RESERVED_FILES)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - min(RESERVED_FILES, soft // 2))
+    allowed = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - min(RESERVED_FILES, soft // 2))
+    if allowed < wanted:
+        log.warning(f"The system allows {soft} open files (ulimit -n), so {allowed} connections instead of {wanted}.")
+    return allowed

@@ -8,6 +8,7 @@ and is tried again until it succeeds. Knows nothing of the database, and of conv
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -172,8 +173,10 @@ class Recorder:
 
     def _begin(self) -> None:
         self._due = None
-        self._task = asyncio.get_running_loop().create_task(self._write_all(), name="history")
-        self._task.add_done_callback(self._wrote)
+        # for everybody: its lines in the log are about no run, not even the one that it follows
+        writing, nobody = self._write_all(), contextvars.Context()
+        self._task = asyncio.get_running_loop().create_task(writing, name="history", context=nobody)
+        self._task.add_done_callback(self._wrote, context=nobody)
 
     def _wrote(self, task: asyncio.Task[None]) -> None:
         self._task = None
