@@ -44,7 +44,7 @@ export class Conversations extends EventTarget {
     return this.#known.get(id);
   }
 
-  /** The place of a conversation that is in the list. */
+  /** The place of a conversation that is in the list; of one that is not, the last place before where it would be. */
   indexOf(conversation) {
     return this.#countUpTo(conversation) - 1;
   }

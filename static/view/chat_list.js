@@ -67,6 +67,14 @@ export class ChatList {
     this.reveal(conversation).link.focus({ preventScroll: true });
   }
 
+  /** Bring the focus to the line that is now where `gone` was, or to the last one. @returns {boolean} if there is any */
+  focusAtPlaceOf(gone) {
+    const { items } = this.conversations;
+    const next = items[Math.min(this.conversations.indexOf(gone) + 1, items.length - 1)];
+    if (next) this.focus(next);
+    return next !== undefined;
+  }
+
   #changed() {
     this.#isStale = true;
     this.#later();
@@ -89,8 +97,10 @@ export class ChatList {
     const last = this.#places.indexAt(scrollTop + clientHeight + AROUND_PX);
     this.#seen = this.#places.between(scrollTop, scrollTop + clientHeight);
     const focused = document.activeElement;
+    const held = this.#rowAround(focused);
     this.#drawLines(first, last);
-    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    if (held && !held.element.isConnected) this.focusAtPlaceOf(held.conversation);
+    else if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     if (clientHeight) this.conversations.need(first, last + AHEAD);
     return true;
   };
@@ -180,8 +190,12 @@ export class ChatList {
     return drawn.has(this.#stop) ? this.#stop : this.#seen[0]?.[0].id;
   }
 
+  #rowAround(node) {
+    return [...this.#rows.values()].find((row) => row.element.contains(node));
+  }
+
   #come(target) {
-    const row = [...this.#rows.values()].find((other) => other.element.contains(target));
+    const row = this.#rowAround(target);
     if (!row || row.conversation.id === this.#stop) return;
     this.#stop = row.conversation.id;
     this.#later();
@@ -189,8 +203,8 @@ export class ChatList {
 
   #key(event) {
     const { items } = this.conversations;
-    const row = [...this.#rows.values()].find(({ link }) => link === event.target);
-    if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
+    const row = this.#rowAround(event.target);
+    if (row?.link !== event.target || event.ctrlKey || event.metaKey || event.altKey) return;
     const at = this.conversations.indexOf(row.conversation);
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PX) - 1);
     const last = items.length - 1;

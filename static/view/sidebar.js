@@ -101,12 +101,11 @@ export class Sidebar {
   async #delete(conversation) {
     const { conversations, toasts } = this;
     const wasOpen = conversation.id === this.#current;
-    const index = conversations.indexOf(conversation);
     const gone = conversations.remove(conversation);
     const undo = { label: "Undo", run: () => this.#restore(conversation, gone, wasOpen) };
     const toast = toasts.show(`Deleted “${conversation.title}”.`, { action: undo });
     if (wasOpen) this.navigation.leave();
-    else this.#focusNear(index);
+    else if (!this.list.focusAtPlaceOf(conversation)) byId("new-chat").focus();
     try {
       await gone;
     } catch (error) {
@@ -132,13 +131,6 @@ export class Sidebar {
   #focus(id) {
     const conversation = this.conversations.get(id);
     if (conversation) this.list.focus(conversation);
-  }
-
-  #focusNear(index) {
-    const { items } = this.conversations;
-    const near = items[Math.min(index, items.length - 1)];
-    if (near) this.list.focus(near);
-    else byId("new-chat").focus();
   }
 
   #complain(what, error) {

@@ -365,6 +365,16 @@ def test_each_of_several_deletions_can_be_undone(chat: ChatPage, server: Host) -
     assert server.titles() == list(TITLES)
 
 
+def test_the_focus_stays_in_the_list_when_the_line_it_was_at_goes(chat: ChatPage, server: Host) -> None:
+    link(chat, TITLES[1]).focus()
+    server.ask("DELETE", "sessions/c1")
+    expect(link(chat, TITLES[2])).to_be_focused()
+    for title in (TITLES[2], TITLES[3], TITLES[0]):
+        expect(link(chat, title)).to_be_focused()
+        chat.page.keyboard.press("Delete")
+    expect(chat.page.locator("#new-chat")).to_be_focused()
+
+
 def test_undo_is_offered_for_eight_seconds_and_not_taken_away_from_under_the_hand(
     open_page: OpenPage, server: Host
 ) -> None:
@@ -375,12 +385,16 @@ def test_undo_is_offered_for_eight_seconds_and_not_taken_away_from_under_the_han
     chat.page.keyboard.press("Delete")
     expect(chat.status).to_have_text(f"Deleted “{TITLES[0]}”. Undo: Control Z.")
     undo = chat.page.get_by_role("button", name="Undo")
-    chat.page.clock.fast_forward(7_000)
+    chat.page.clock.fast_forward(6_000)
+    expect(undo).to_be_visible()
+    chat.page.clock.fast_forward(2_500)
+    expect(undo).to_have_count(0)
+    chat.page.keyboard.press("Delete")
     undo.focus()
-    chat.page.clock.fast_forward(8_000)
+    chat.page.clock.fast_forward(60_000)
     expect(undo).to_be_focused()
     chat.input.focus()
-    chat.page.clock.fast_forward(9_000)
+    chat.page.clock.fast_forward(8_500)
     expect(undo).to_have_count(0)
 
 
