@@ -37,8 +37,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, name: str = "history") -> AsyncGenerator[Desk]:
-    history = await History.open(f"sqlite:///{name}.db", folder)
+async def desk(folder: Path, url: str = "sqlite:///history.db") -> AsyncGenerator[Desk]:
+    history = await History.open(url, folder)
     found: list[Desk] = []
 
     async def settled() -> History:

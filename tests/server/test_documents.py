@@ -21,6 +21,8 @@ from server.exchange import own, scanner
 from server.exchange.draft import DocumentError
 from server.history.records import LOCAL, Change, HistoryError, RunRecord, Stored
 from server.history.store import History
+from server.protocol import ChatParams, SnapshotMessage, UsageInfo
+from tests.postgresql import INSTALLED, MISSING, running_cluster
 from tests.server.document_desk import DATA, NOW, TEA, Desk, content, desk, run
 from tests.server.exchange.conversations import ai, conversation, stored, user
 
@@ -29,8 +31,9 @@ from tests.server.exchange.conversations import ai, conversation, stored, user
 @given(st.lists(stored(), min_size=1, max_size=4, unique_by=lambda each: each.about.id))
 def test_exported_wiped_and_imported_is_identical(tmp_path: Path, kept: list[Stored]) -> None:
     async def go() -> None:
-        names = (f"{time.monotonic_ns()}-before", f"{time.monotonic_ns()}-after")
-        async with desk(tmp_path, names[0]) as before, desk(tmp_path, names[1]) as after:
+        now = time.monotonic_ns()
+        first, second = (f"sqlite:///{now}-{name}.db" for name in ("before", "after"))
+        async with desk(tmp_path, first) as before, desk(tmp_path, second) as after:
             await before.keep(*kept)
             document = await content(await before.documents.export_all(LOCAL, "json"))
             came = await after.documents.import_(LOCAL, document)
@@ -40,6 +43,28 @@ def test_exported_wiped_and_imported_is_identical(tmp_path: Path, kept: list[Sto
             assert (again.sessions, again.skipped) == ([], len(kept))
 
     asyncio.run(go())
+
+
+@pytest.mark.skipif(not INSTALLED, reason=MISSING)
+def test_conversations_move_from_one_kind_of_database_to_the_other_and_back(tmp_path: Path) -> None:
+    grown = conversation(
+        user("q", "Tea? 🍵\n", at=1.5, cmd_id="c", run="b"),
+        ai("a", "Yes.", "q", selected=False, params=ChatParams(seed=2**62, stop=["\n"]), reasoning="Hm."),
+        ai("b", "No.", "q", usage=UsageInfo(prompt_tokens=1, completion_tokens=2), at=1_700_000_000.123456),
+        SnapshotMessage(id="notice-4", parent_id="b", role="notice", message="From here on c/d answers."),
+        user("r", "Why?", "b", selected=False),
+    )
+
+    async def go(first: str, second: str) -> None:
+        async with desk(tmp_path, first) as one, desk(tmp_path) as two, desk(tmp_path, second) as three:
+            await one.keep(grown)
+            for before, after in ((one, two), (two, three)):
+                document = await content(await before.documents.export_all(LOCAL, "json"))
+                assert (await after.documents.import_(LOCAL, document)).sessions == [grown.about.id]
+                assert await after.everything() == await one.everything()
+
+    with running_cluster() as cluster:
+        asyncio.run(go(cluster.make_database(), cluster.make_database()))
 
 
 def test_one_conversation_is_exported_whole_or_readable(tmp_path: Path) -> None:
