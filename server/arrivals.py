@@ -61,9 +61,9 @@ class Arrivals:
             self._take(draft, draft.about)
         elif standing == "taken":
             origin = {"from": draft.source, "id": draft.source_id, "fingerprint": print_}
-            self._known.add((draft.source, print_))
             settings = {**draft.about.settings, "imported": origin}
             self._take(draft, replace(draft.about, id=secrets.token_hex(16), settings=settings))
+        self._known.add((draft.source, print_))
         return standing != "here"
 
     def _take(self, draft: Draft, about: About) -> None:

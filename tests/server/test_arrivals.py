@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.exchange import own
 from server.history.records import LOCAL, Change
 from tests.server.document_desk import DATA, TEA, Desk, content, run
 from tests.server.exchange.conversations import conversation, user
@@ -107,5 +108,16 @@ def test_a_long_conversation_is_stored_whole_and_in_portions(tmp_path: Path) -> 
         assert (await at.documents.import_(LOCAL, document)).sessions == [TEA.about.id]
         assert portions == [500, 500, 201]
         assert await at.everything() == before
+
+    run(tmp_path, work)
+
+
+def test_an_id_that_a_document_has_twice_is_given_once(tmp_path: Path) -> None:
+    async def work(at: Desk) -> None:
+        whole = json.loads(own.document(TEA, 0.0))
+        [tea] = whole["sessions"]
+        other = json.loads(json.dumps(tea).replace("Yes.", "Maybe."))
+        came = await at.documents.import_(LOCAL, json.dumps({**whole, "sessions": [tea, other, tea]}).encode())
+        assert (came.sessions[0], len(set(came.sessions)), came.skipped) == (TEA.about.id, 2, 1)
 
     run(tmp_path, work)

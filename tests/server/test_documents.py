@@ -172,6 +172,7 @@ def test_documents_are_read_and_written_beside_the_loop(tmp_path: Path, monkeypa
             monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
         await at.keep(TEA)
         document = await content(await at.documents.export(LOCAL, TEA.about.id, "json"))
+        await content(await at.documents.export(LOCAL, TEA.about.id, "markdown"))
         for form in ("json", "markdown"):
             await content(await at.documents.export_all(LOCAL, form))
         await at.documents.import_(LOCAL, document)

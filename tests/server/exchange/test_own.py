@@ -142,3 +142,9 @@ def test_another_text_is_another_conversation(difference: dict[str, Any]) -> Non
     assert isinstance(before, Draft)
     assert isinstance(after, Draft)
     assert fingerprint(before.messages) != fingerprint(after.messages)
+
+
+def test_another_tree_is_another_conversation() -> None:
+    line = [user("a", "1"), user("b", "2", "a"), user("c", "3", "b")]
+    fork = [user("a", "1"), user("b", "2", "a"), user("c", "3", "a")]
+    assert fingerprint(line) != fingerprint(fork)

@@ -45,7 +45,9 @@ def test_whatever_comes_it_is_read_or_broken(data: bytes) -> None:
         assert len(list(members(b"{" + data, 0))) <= len(data)
 
 
-@pytest.mark.parametrize("data", [b"[1", b"[1,", b'["a', b"[{}", b"[[1,2]", b"[1 2]", b"[,]", b"[}", b'["\\"]'])
+@pytest.mark.parametrize(
+    "data", [b"[1", b"[1,", b'["a', b"[{}", b"[[1,2]", b"[1 2]", b"[,]", b"[}", b'["\\"]', b'[["]]']
+)
 def test_an_array_that_breaks_off_is_broken(data: bytes) -> None:
     with pytest.raises(Broken):
         list(elements(data, 0))
