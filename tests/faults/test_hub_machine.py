@@ -27,7 +27,7 @@ from server.fold import Conversation
 from server.history.records import LOCAL
 from server.history.store import History
 from server.options import HubOptions
-from server.protocol import Ack, ClientMessage
+from server.protocol import ClientMessage
 from server.revival import revive
 from server.session import BadResume, Session
 from server.subscriber import TooSlow
@@ -227,20 +227,21 @@ class HubMachine(RuleBasedStateMachine):
         self.commands += 1
         parsed = COMMAND.validate_python({**command, "cmd_id": str(self.commands)})
 
-        async def execute() -> Ack | None:
-            return self.hub.execute(session, parsed)
+        async def execute_twice() -> int:
+            ack = self.hub.execute(session, parsed)
+            assert ack is not None
+            head = session.head
+            assert self.hub.execute(session, parsed) == ack.model_copy(update={"duplicate": True})
+            assert session.head == head, "a command that is repeated must change nothing"
+            return head
 
         try:
-            ack = self.run(execute())
+            head = self.run(execute_twice())
         except CommandRefused:
             made = [*session.state.nodes.values(), *session.state.queue.values()]
             assert str(self.commands) not in [each.cmd_id for each in made]
             self.act()
             return
-        assert ack is not None
-        head = session.head
-        assert self.run(execute()) == ack.model_copy(update={"duplicate": True})
-        assert session.head == head
         if acked and self.run(self.hub.saved(session)):
             self.chronicle.promise(session.id, head)
         self.act()

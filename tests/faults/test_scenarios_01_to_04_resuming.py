@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosedError
@@ -12,8 +13,8 @@ from websockets.frames import CloseCode
 
 from tests.faults.backends import recital, text_of
 from tests.faults.proxy import FaultProxy, Faults
-from tests.faults.whole_server import play, say, whole
-from tests.server.doubles import Client
+from tests.faults.whole_server import history_in, play, say, whole
+from tests.server.doubles import Client, eventually
 from tests.server.serving import SocketClient, joined
 
 TEXT = text_of(recital("user: Go"))
@@ -141,5 +142,46 @@ def test_04_a_place_that_cannot_be_is_an_error_and_the_connection_stays(claim: s
                 assert back.answers() == [TEXT]
                 await back.send(say("Again"))
                 await back.until("ai")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 70, 200])
+def test_03_a_client_of_the_life_before_gets_a_snapshot_out_of_the_history_and_the_answer_goes_on(
+    tokens: int, tmp_path: Path
+) -> None:
+    url = history_in(tmp_path)
+
+    async def scenario() -> None:
+        async with whole(system_prompt="", database_url=url, drain_timeout_s=0) as server:
+            server.recital.pace.hold()
+            server.recital.pace.allow(tokens)
+            async with joined(server.ws) as client:
+                await client.send(say("Go"))
+                await client.until("ack")
+                await eventually(lambda: list(server.recital.said.values()) == [tokens])
+        async with whole(system_prompt="", database_url=url) as server, joined(server.ws, client) as back:
+            assert back.session == client.session
+            assert back.epoch != client.epoch
+            assert back.frames[0]["recovered"] is False
+            assert "snapshot" in back.types() or await back.until("snapshot")
+            while back.state.seq < server.session(back).head or server.session(back).state.snapshot("", "").running:
+                await back.until("typing", "delta", "ai")
+            assert back.answers() == [TEXT]
+            assert back.types().count("snapshot") == 1
+            assert back.state.snapshot("", "") == server.session(back).state.snapshot("", "")
+            assert server.recital.said == ({back.frames[-1]["id"]: 200 - tokens})
+
+    play(scenario)
+
+
+def test_03_a_conversation_that_no_life_knows_is_said_to_be_unknown() -> None:
+    async def scenario() -> None:
+        async with whole() as server, joined(f"{server.ws}?session={'f' * 32}&epoch=e&after=7") as client:
+            assert client.types() == ["error", "system"]
+            assert client.frames[0]["code"] == "unknown_session"
+            assert client.session != "f" * 32
+            await client.send(say("Go"))
+            await client.until("ai")
 
     play(scenario)

@@ -8,7 +8,7 @@ import json
 from backends.base import Progress
 from tests.faults.backends import LENGTH, recital, text_of
 from tests.faults.proxy import FaultProxy
-from tests.faults.whole_server import play, say, whole
+from tests.faults.whole_server import play, say, stored_answers, whole
 from tests.server.doubles import Client, Puppet, eventually, turn_over
 from tests.server.serving import joined
 
@@ -128,6 +128,7 @@ def test_12_an_answer_nobody_watches_goes_on_for_a_while_and_is_then_abandoned_a
                 await back.until("ai")
                 assert back.frames[-1]["finish_reason"] == "abandoned"
                 assert back.answers() == [text_of(recital("user: Go")[:50])]
+                assert await stored_answers(server, back) == back.answers()
                 server.recital.pace.free()
                 await back.send(say("Go on"))
                 assert (await back.until("ai"))["finish_reason"] == "stop"

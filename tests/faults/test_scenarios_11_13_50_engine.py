@@ -107,35 +107,6 @@ def test_13_a_request_whose_client_leaves_is_cancelled(
     play(scenario)
 
 
-def test_43_an_engine_that_breaks_is_an_error_once_and_after_the_third_time_stays_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: LLMEngine) -> None:
-        raise RuntimeError("the tensors do not match")
-
-    async def scenario() -> None:
-        async with whole(**engine(tmp_path)) as server, joined(server.ws) as client, server.http() as http:
-            first = await answered(client, "Go")
-            with monkeypatch.context() as breaking:
-                breaking.setattr(LLMEngine, "step", broken)
-                error = await answered(client, "Go on")
-                assert (error["type"], error["code"]) == ("error", "backend_error")
-                assert "tensors" not in str(error["message"])
-            assert (await answered(client, "And now?"))["type"] == "ai", "it was built anew"
-            assert client.answers()[0] == first["message"]
-            assert (await http.get("/health/ready")).status_code == 200
-            monkeypatch.setattr(LLMEngine, "step", broken)
-            for number in range(2):
-                assert (await answered(client, f"Again {number}"))["type"] == "error"
-            error = await answered(client, "Still there?")
-            assert "stays down" in str(error["message"])
-            await eventually(lambda: not server.hub.ready().ok)
-            assert (await http.get("/health/ready")).status_code == 503
-            assert (await http.get("/health/live")).status_code == 200
-
-    play(scenario)
-
-
 def test_50_nothing_a_person_does_holds_up_the_event_loop(tmp_path: Path) -> None:
     """Whoever serves here is watched: loading, a long prompt, its template, its tokens, lists and the history."""
 
