@@ -129,7 +129,7 @@ class Soak:
 
 
 class _Answer:
-    """Counts what a socket hears, up to an answer's end."""
+    """Counts what a socket hears, up to an answer's end, or until it turns out that nobody remembers that answer."""
 
     def __init__(self, socket: Socket) -> None:
         self.heard = 0
@@ -154,7 +154,7 @@ class _Answer:
     def _take(self, text: bytes) -> None:
         self.heard += 1
         self._last = text
-        over = b'"type":"ai"' in text[:200] or b'"finish_reason"' in text
+        over = b'"type":"ai"' in text[:200] or b'"finish_reason"' in text or b'"unknown_session"' in text
         if (over or self.heard == self._wanted) and not self._done.done():
             self._done.set_result(None)
 

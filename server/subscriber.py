@@ -40,7 +40,7 @@ class Subscriber:
         self._sent = self._handed
         self._replies: list[str] = []  # few at any time; a deque would take ten times the memory of an empty list
         self._transients: dict[str, tuple[int, str]] = {}
-        self._wake = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None  # what whoever asks for frames waits for
         self._room: asyncio.Event | None = None  # while somebody waits for it
 
     @property
@@ -54,21 +54,27 @@ class Subscriber:
         To ask for them says that those before have been sent. Raises TooSlow when the reader has fallen behind too far.
         """
         while not (frames := self._ready(AT_ONCE)):
-            self._wake.clear()
-            await self._wake.wait()
+            await self._until_news()
         return frames
 
     async def frame(self) -> str:
         """The same for a single frame."""
         while (frame := self.next_frame()) is None:
-            self._wake.clear()
-            await self._wake.wait()
+            await self._until_news()
         return frame
 
     def next_frame(self) -> str | None:
         """The same without waiting: None while there is no frame."""
         frames = self._ready(1)
         return frames[0] if frames else None
+
+    async def _until_news(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     def _ready(self, size: int) -> list[str]:
         """The frames that are there, as many as it takes to reach `size` characters."""
@@ -84,7 +90,7 @@ class Subscriber:
     async def reply(self, frame: str) -> None:
         """Say `frame` to this reader alone, and wait while too many such frames are unsent."""
         self._replies.append(frame)
-        self._wake.set()
+        self._wake()
         while len(self._replies) > MAX_REPLIES:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
@@ -95,7 +101,7 @@ class Subscriber:
         if len(self._transients) == MAX_TRANSIENTS:
             self._transients.pop(next(iter(self._transients)))
         self._transients[key] = (self.session.head, frame)
-        self._wake.set()
+        self._wake()
 
     def published(self, size: int) -> None:
         """The log grew by an event of `size` bytes. Whoever had all before it is not slow, however long it is."""
@@ -103,7 +109,7 @@ class Subscriber:
             self.too_slow = True
             self.close()
             self.on_too_slow()
-        self._wake.set()
+        self._wake()
 
     def close(self) -> None:
         """Read no more."""

@@ -57,18 +57,11 @@ def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
             return
         await hub.connections.connect(websocket)
         try:
-            try:
-                subscriber, opening = await enter(hub, Resume.read(websocket.query_params))
-            except HistoryError as error:
-                log.warning("a conversation could not be read", reason=str(error))
-                await websocket.close(CloseCode.TRY_AGAIN, f"retry_after={RETRY_AFTER_S}")
-                return
-            structlog.contextvars.bind_contextvars(session=subscriber.session.id)
-            lists = websocket.query_params.get("sessions") == "1"
-            connection = hub.connections.attach(websocket, subscriber, lists=lists)
-            for message in (*opening, *hub.meter.messages(), *hub.news()):
-                await subscriber.reply(encode(message))
+            connection = await greet(hub, websocket)
             await connection.run(Conversing(hub, connection).handle)
+        except HistoryError as error:
+            log.warning("a conversation could not be read", reason=str(error))
+            await websocket.close(CloseCode.TRY_AGAIN, f"retry_after={RETRY_AFTER_S}")
         finally:
             hub.connections.disconnect(websocket)
 
@@ -105,6 +98,16 @@ class Resume:
         if epoch is None or not (after.isascii() and after.isdigit() and len(after) <= MAX_SEQ_DIGITS):
             return cls(session, bad=True)
         return cls(session, epoch, int(after))
+
+
+async def greet(hub: Hub, websocket: WebSocket) -> Connection:
+    """Let an accepted socket into its conversation, and say what it is told first. Raises HistoryError."""
+    subscriber, opening = await enter(hub, Resume.read(websocket.query_params))
+    structlog.contextvars.bind_contextvars(session=subscriber.session.id)
+    connection = hub.connections.attach(websocket, subscriber, lists=websocket.query_params.get("sessions") == "1")
+    for message in (*opening, *hub.meter.messages(), *hub.news()):
+        await subscriber.reply(encode(message))
+    return connection
 
 
 async def enter(hub: Hub, resume: Resume) -> tuple[Subscriber, list[Message]]:
