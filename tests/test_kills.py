@@ -18,7 +18,7 @@ def test_answers_go_on_after_the_server_was_killed(tmp_path: Path) -> None:
     settings = {"TORCH_THREADS": "1", "FLUSH_INTERVAL_MS": "20"}
     server = MortalServer(write_tiny_model(tmp_path / "Tiny.Q4_1.gguf"), tmp_path, settings)
     try:
-        tally = asyncio.run(Killing(server, questions(700)[:2], seed=4).run(KILLS))
+        tally = asyncio.run(Killing(server, questions(400)[:2], seed=4).run(KILLS))
     except BaseException:
         print(server.log[-4000:])  # noqa: T201  # shown when the test fails
         raise
