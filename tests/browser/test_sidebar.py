@@ -190,12 +190,13 @@ def test_nothing_is_asked_while_nothing_happens(open_page: OpenPage, server: Hos
 
 
 def test_at_midnight_today_becomes_yesterday(open_page: OpenPage, server: Host) -> None:
-    chat = open_page(server, timezone_id="UTC")
     now = time.time()
+    ahead = 12 - int(now % DAY // 3_600)  # where it is noon
+    chat = open_page(server, timezone_id=f"Etc/GMT{-ahead:+d}")
     chat.page.clock.install(time=now)
     chat.open()
     expect(titles(chat)).to_have_count(4)
-    chat.page.clock.pause_at(now + DAY - now % DAY - 1)
+    chat.page.clock.pause_at(now + DAY - (now + 3_600 * ahead) % DAY - 1)
     chat.page.clock.run_for(100)
     expect(chat.page.locator(".chats-heading").first).to_have_text("Today")
     chat.page.clock.run_for(3_000)
@@ -396,6 +397,23 @@ def test_undo_is_offered_for_eight_seconds_and_not_taken_away_from_under_the_han
     chat.input.focus()
     chat.page.clock.fast_forward(8_500)
     expect(undo).to_have_count(0)
+
+
+def test_undo_waits_for_the_deletion_that_it_takes_back(chat: ChatPage, server: Host) -> None:
+    held: list[Route] = []
+    chat.page.route("**/api/sessions/c0", lambda route: held.append(route))
+    asked = requests_of(chat)
+    link(chat, TITLES[0]).focus()
+    with chat.page.expect_request("**/api/sessions/c0"):
+        chat.page.keyboard.press("Delete")
+    chat.page.keyboard.press("Control+z")
+    expect(toasts(chat)).to_have_count(0)
+    assert asked == ["DELETE api/sessions/c0"]
+    held[0].continue_()
+    expect(titles(chat)).to_have_text(TITLES)
+    expect(chat.status).to_contain_text("Restored")
+    assert asked == ["DELETE api/sessions/c0", "POST api/sessions/c0/restore"]
+    assert server.titles() == list(TITLES)
 
 
 def test_the_undo_button_is_the_next_stop_after_the_sidebar(chat: ChatPage) -> None:
