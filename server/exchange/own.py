@@ -169,6 +169,8 @@ def _check_tree(messages: Sequence[SnapshotMessage]) -> None:
             raise BadConversation(f"has the id of {field} twice.")
         if roles.get(message.parent_id, "notice") == "notice":
             raise BadConversation(f"has no message before {field} that its parent_id names.")
+        if message.role == "ai" and roles[message.parent_id] != "user":
+            raise BadConversation(f"has an answer to no question in {field}.")
         roles[message.id] = message.role
         if message.role != "notice" and message.selected:
             if message.parent_id in selected:

@@ -19,6 +19,7 @@ from server.protocol import RunError, SnapshotMessage, TimingInfo, UsageInfo
 
 MAX_MESSAGES = 50_000
 MAX_CHARS = 64_000_000
+NO_QUESTION = "question"
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ def grow(entries: Mapping[str, Entry], current: str | None, new_id: Callable[[],
         raise BadConversation("has no messages.")
     _select(tree, selected)
     _join_answers(tree)
+    _ask(tree)
     return _messages(tree, new_id)
 
 
@@ -117,24 +119,31 @@ def _select(tree: Mapping[str, Entry], current: str | None) -> None:
 
 
 def _join_answers(tree: dict[str, Entry]) -> None:
-    """Make one answer of those that follow each other, as they do around the calls of tools, which are not shown."""
+    """Make one answer of those that follow each other, as they do around the calls of tools, which are not shown.
+
+    Afterwards no answer follows an answer. One that is followed by questions as well stays for them, beside its others.
+    """
     children = _children(tree)
     chars = sum(len(part) for entry in tree.values() for part in entry.text)
     waiting = list(children[None])
     while waiting:
         identity = waiting.pop()
-        following = children.get(identity, ())
+        entry, following = tree[identity], children.get(identity, ())
         waiting += following
-        entry = tree[identity]
-        if entry.role != "ai" or not following or any(tree[child].role != "ai" for child in following):
-            continue
-        if len(following) > 1:
-            chars += (len(following) - 1) * sum(map(len, entry.text + entry.reasoning))
+        answers = [child for child in following if tree[child].role == "ai"] if entry.role == "ai" else []
+        alone = len(answers) == len(following) == 1
+        if answers and not alone:
+            chars += len(answers) * sum(map(len, entry.text + entry.reasoning))
         if chars > MAX_CHARS:
             raise BadConversation("has answers in so many versions that they do not fit into memory.")
-        for child in following:
-            _continue(entry, tree[child], alone=len(following) == 1)
-        del tree[identity]
+        if len(answers) < len(following) and any(tree[child].selected for child in answers):
+            next(tree[child] for child in reversed(following) if child not in answers).selected = True
+        for child in answers:
+            _continue(entry, tree[child], alone=alone)
+        if answers and len(answers) == len(following):
+            del tree[identity]
+        elif any(tree[child].selected for child in answers):
+            entry.selected = False
 
 
 def _continue(entry: Entry, child: Entry, *, alone: bool) -> None:
@@ -147,6 +156,23 @@ def _continue(entry: Entry, child: Entry, *, alone: bool) -> None:
     child.selected = child.selected and entry.selected
     child.at = child.at if entry.at is None else entry.at
     child.model = child.model or entry.model
+
+
+def _ask(tree: dict[str, Entry]) -> None:
+    """Give answers to nothing, such as a greeting, a question to stand below: every answer here has one."""
+    greetings = [entry for entry in tree.values() if entry.parent is None and entry.role == "ai"]
+    if not greetings:
+        return
+    question = NO_QUESTION
+    while question in tree:
+        question += "'"
+    first = min(greetings, key=lambda entry: entry.place)
+    selected = any(entry.selected for entry in greetings)
+    tree[question] = Entry(None, "user", text=["…"], at=first.at, place=first.place, selected=selected)
+    if not selected:
+        greetings[-1].selected = True
+    for entry in greetings:
+        entry.parent = question
 
 
 def _messages(tree: Mapping[str, Entry], new_id: Callable[[], str]) -> list[SnapshotMessage]:

@@ -54,13 +54,15 @@ def said(role: str, draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def trees(draw: st.DrawFn) -> list[SnapshotMessage]:
-    """Messages, parents before children; at most one child of each is selected; nothing hangs on a notice."""
+    """Messages, parents before children, answers below questions, nothing below notices; one child is selected."""
     messages: list[SnapshotMessage] = []
     chosen: set[str | None] = set()
     names = draw(st.lists(ids, min_size=1, max_size=12, unique=True))
     for name in names:
-        role = draw(st.sampled_from(["user", "ai", "notice"]))
-        parents = [None, *(message.id for message in messages if message.role != "notice")]
+        questions = [message.id for message in messages if message.role == "user"]
+        role = draw(st.sampled_from(["user", "ai", "notice"] if questions else ["user", "notice"]))
+        above = questions if role == "ai" else [message.id for message in messages if message.role != "notice"]
+        parents = above if role == "ai" else [None, *above]
         parent = draw(st.sampled_from(parents))
         selected = role == "notice" or (parent not in chosen and draw(st.booleans()))
         if selected and role != "notice":

@@ -102,6 +102,8 @@ def test_a_running_answer_has_its_text_so_far_and_comes_back_interrupted() -> No
         (with_message(0, parent_id="q"), "no message before messages.0"),
         (with_message(1, parent_id="nowhere"), "no message before messages.1"),
         (with_message(0, role="notice"), "no message before messages.1"),
+        (with_message(2, parent_id="a"), "answer to no question in messages.2"),
+        (with_message(0, role="ai"), "answer to no question in messages.0"),
         (with_message(2, selected=True), "messages.2 selected beside another"),
     ],
 )

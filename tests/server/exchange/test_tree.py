@@ -59,6 +59,25 @@ def test_an_answer_that_forks_begins_the_same_in_each_version() -> None:
     assert drawn(grown(entries, "b")) == ["q<*", "a\n\nb<q*", "a\n\nc<q"]
 
 
+@pytest.mark.parametrize(
+    ("current", "shown"),
+    [
+        ("r", ["q<*", "a<q*", "a\n\nb<q", "r<a*"]),
+        ("b", ["q<*", "a<q", "a\n\nb<q*", "r<a*"]),
+    ],
+)
+def test_an_answer_that_goes_on_and_is_asked_about_stands_beside_itself(current: str, shown: list[str]) -> None:
+    entries = {"q": user(None, "q"), "a": ai("q", "a"), "b": ai("a", "b"), "r": user("a", "r")}
+    assert drawn(grown(entries, current)) == shown
+
+
+def test_a_greeting_gets_a_question_to_stand_below() -> None:
+    entries = {"a": ai(None, "hello"), "b": ai(None, "hi"), "question": user("a", "?")}
+    assert drawn(grown(entries, "question")) == ["…<*", "hello<…*", "hi<…", "?<hello*"]
+    beside = {"q": user(None, "q", at=2.0), "a": ai(None, "hello", at=1.0)}
+    assert drawn(grown(beside, "q")) == ["…<", "hello<…*", "q<*"]
+
+
 def test_a_question_knows_its_answer() -> None:
     question, answer = grown({"q": user(None), "a": ai("q")})
     assert question.run == answer.id
@@ -101,12 +120,13 @@ def test_whatever_comes_a_tree_comes_out(told: dict[str, Entry], current: str | 
     except BadConversation:
         assert all(entry.role is None for entry in told.values())
         return
-    seen: set[str | None] = {None}
+    roles: dict[str | None, str] = {None: ""}
     selected: set[str | None] = set()
     for message in messages:
-        assert message.parent_id in seen, "Parents come before their children."
-        assert message.id not in seen
-        seen.add(message.id)
+        assert message.parent_id in roles, "Parents come before their children."
+        assert message.id not in roles
+        assert message.role == "user" or roles[message.parent_id] == "user", "Every answer has a question."
+        roles[message.id] = message.role
         if message.selected:
             assert message.parent_id not in selected, "One child is selected."
             selected.add(message.parent_id)
@@ -122,7 +142,7 @@ def test_a_long_chain_takes_time_that_grows_with_it() -> None:
 
 
 def test_answers_that_fork_again_and_again_are_refused_before_memory_is_full() -> None:
-    forks = {"0": ai(None, "x" * 80_000)}
+    forks = {"q": user(None), "0": ai("q", "x" * 80_000)}
     for number in range(1, 2_000):
         forks[str(number)] = ai(str(number - 1), "y")
         forks[f"leaf {number}"] = ai(str(number - 1), "z")
