@@ -55,7 +55,7 @@ async def _open_sqlite(url: URL, busy_ms: int) -> Opened:
 
 def _take(path: Path) -> sqlite_file.FileLock:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(sqlite_file.open_private(path))
     return sqlite_file.FileLock(path)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import RowMapping
 
-from server.history.records import About, Change, MessageRecord, Piece, RunRecord
+from server.history.records import About, Change, HistoryError, MessageRecord, Piece, RunRecord
 from server.history.tables import TITLE, TITLE_MARK
 from server.history.words import words_of
 from server.protocol import SnapshotMessage
@@ -138,9 +138,12 @@ _SAME_NAME = (
 
 
 def message_of(row: RowMapping) -> MessageRecord:
-    """A row of `messages` as the message it was."""
+    """A row of `messages` as the message it was. Raises HistoryError for one of a kind that is not known here."""
     fields: Mapping[str, Any] = {name: row[name] for name in _SAME_NAME}
-    return MessageRecord(row["position"], SnapshotMessage(message=row["text"], **fields))
+    try:
+        return MessageRecord(row["position"], SnapshotMessage(message=row["text"], **fields))
+    except ValidationError as error:
+        raise HistoryError("This conversation holds a message that this version of Switchboard cannot read.") from error
 
 
 def run_of(row: RowMapping) -> RunRecord:

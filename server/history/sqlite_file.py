@@ -24,12 +24,14 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         """Raises HistoryError when another server holds it, OSError when the folder takes no file."""
-        self._file = os.open(database.with_name(f"{database.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = open_private(database.with_name(f"{database.name}.lock"))
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._file)
-            raise HistoryError(TAKEN) from error
+            self.release()
+            if isinstance(error, BlockingIOError):
+                raise HistoryError(TAKEN) from error
+            raise
 
     def release(self) -> None:
         """Let another server in. A second time changes nothing."""
@@ -53,6 +55,11 @@ class FileIdentity:
             raise HistoryError("The history's file has vanished. Put it back, or start the server again.") from error
         if inode != self._inode:
             raise HistoryError("The history's file is another one now. Start the server again to use it.")
+
+
+def open_private(path: Path) -> int:
+    """A descriptor of the file, which is made if need be, and then for its user alone."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def is_whole(path: Path, busy_ms: int) -> bool:
@@ -84,6 +91,7 @@ def move_aside(path: Path) -> Path:
 def back_up(path: Path) -> Path:
     """Copy the file as it stands. Of the copies made so, the last few are kept."""
     copy = _free_name(path, "backup")
+    os.close(open_private(copy))
     with closing(read_only(path)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     for old in sorted(path.parent.glob(f"{path.stem}.backup-*{path.suffix}"))[:-KEPT_BACKUPS]:

@@ -163,6 +163,15 @@ async def test_damage_while_it_is_open_is_told_and_mended_at_the_next_opening(tm
     await again.close()
 
 
+async def test_a_message_of_a_kind_that_is_not_known_is_told(history: History) -> None:
+    await history.write([talk("s1", "tea", "milk"), talk("s2", "tea")])
+    async with history._database.writing() as connection:
+        await connection.execute(text("UPDATE messages SET finish_reason = 'bored' WHERE session_id = 's1'"))
+    with pytest.raises(HistoryError, match="cannot read"):
+        await history.load(LOCAL, "s1")
+    assert await history.load(LOCAL, "s2") is not None
+
+
 async def scribble_in_the_index(history: History) -> None:
     async with history._database.writing() as connection:
         await connection.exec_driver_sql("UPDATE entries_index_data SET block = x'ffffffff' WHERE id > 10")

@@ -159,6 +159,7 @@ async def test_a_copy_is_kept_of_a_file_before_it_is_migrated(tmp_path: Path, ne
     next_step(newer, "op.execute('ALTER TABLE sessions ADD COLUMN colour TEXT')")
     await (await History.open(url, tmp_path)).close()
     (backup,) = (tmp_path / "data").glob("switchboard.backup-*.db")
+    assert backup.stat().st_mode & 0o077 == 0, "a copy is as private as the history"
     with closing(sqlite3.connect(backup)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
         assert connection.execute("SELECT count(*) FROM messages").fetchone() == (5,)
