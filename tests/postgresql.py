@@ -20,8 +20,15 @@ MISSING = "NO POSTGRESQL HERE, so the history was tested on SQLite alone. Instal
 FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=30")
 
 
+EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public
+"""
+
+
 class Cluster:
-    """A server with any number of databases in it."""
+    """A server with a database that is emptied for every test, which is quicker than making another."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,19 +59,25 @@ class Cluster:
         """`fast` says farewell to clients, `immediate` does not."""
         self._run("pg_ctl", "stop", "--wait", "--pgdata", self._data, "--mode", mode)
 
-    def url(self, database: str) -> str:
+    def url(self, database: str = "postgres") -> str:
+        """Its address, as DATABASE_URL has it."""
         return f"postgresql://switchboard@/{database}?host={self.folder}"
 
+    def empty(self) -> str:
+        """Throw everything away that the database holds, and everybody out. Gives its address."""
+        self.ask(EMPTY)
+        return self.url()
+
     def make_database(self) -> str:
-        """Make an empty database. Gives its address, as DATABASE_URL has it."""
+        """Make one more, for a test that needs several. Gives its address."""
         name = next(self._names)
-        self.ask("postgres", f"CREATE DATABASE {name}")
+        self.ask(f"CREATE DATABASE {name}")
         return self.url(name)
 
-    def ask(self, database: str, statement: str) -> str:
+    def ask(self, statement: str) -> str:
         """Run a statement past everything that is being tested. Gives what psql prints."""
         quiet = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
-        where = (f"--host={self.folder}", "--username=switchboard", f"--dbname={database}")
+        where = (f"--host={self.folder}", "--username=switchboard", "--dbname=postgres")
         return self._run("psql", *quiet, *where, "--command", statement)
 
     def _run(self, program: str, *arguments: str) -> str:

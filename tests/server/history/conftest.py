@@ -31,7 +31,7 @@ def url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         return "sqlite:///data/switchboard.db"
     cluster: Cluster = request.getfixturevalue("postgresql")
-    return cluster.make_database()
+    return cluster.empty()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ async def main(url: str, folder: Path) -> None:
         await history.write([
             change(
                 about(f"s{number}", title=f"State {state}"),
-                *(user(f"m{number}", f"state {state} " * 50) for number in range(5)),
+                *(user(f"m{number}", f"state {state} " * 50) for number in range(3)),
                 head=state,
                 queue=[{"id": "q", "message": f"state {state}"}],
                 run=RunRecord("run", {"state": state}),
@@ -100,6 +100,6 @@ def test_a_killed_server_leaves_every_conversation_whole(tmp_path: Path, attempt
 
 
 def test_a_killed_server_leaves_postgresql_whole_and_free(tmp_path: Path, postgresql: Cluster) -> None:
-    url = postgresql.make_database()
+    url = postgresql.empty()
     least = write_until_killed(url, tmp_path, 5, 3)
     asyncio.run(check(url, tmp_path, least))

@@ -249,7 +249,7 @@ async def test_a_loading_sees_one_moment(history: History) -> None:
 
 
 async def test_postgresql_may_go_away_and_come_back(postgresql: Cluster, tmp_path: Path) -> None:
-    history = await History.open(postgresql.make_database(), tmp_path)
+    history = await History.open(postgresql.empty(), tmp_path)
     try:
         await history.write([talk("s1", "before")])
         postgresql.stop()
@@ -270,11 +270,9 @@ async def test_postgresql_may_go_away_and_come_back(postgresql: Cluster, tmp_pat
 async def test_a_server_that_took_over_meanwhile_keeps_the_first_one_from_writing(
     postgresql: Cluster, tmp_path: Path
 ) -> None:
-    url = postgresql.make_database()
+    url = postgresql.empty()
     first = await History.open(url, tmp_path)
-    postgresql.ask(
-        "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'switchboard'"
-    )
+    postgresql.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'switchboard'")
     second = await History.open(url, tmp_path)
     with pytest.raises(HistoryError, match=r"^Another server uses this history\.$"):
         await first.write([talk("s1", "mine")])

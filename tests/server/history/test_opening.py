@@ -173,10 +173,9 @@ async def test_a_history_of_a_newer_version_is_refused_and_left_as_it_is(tmp_pat
 
 @pytest.mark.anyio
 async def test_a_newer_history_on_postgresql_is_refused_too(tmp_path: Path, postgresql: Cluster) -> None:
-    url = postgresql.make_database()
+    url = postgresql.empty()
     await (await History.open(url, tmp_path)).close()
-    name = url.split("@/")[1].partition("?")[0]
-    postgresql.ask(name, "UPDATE alembic_version SET version_num = '9999'")
+    postgresql.ask("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(HistoryError, match=r"newer version of Switchboard"):
         await History.open(url, tmp_path)
 
@@ -221,14 +220,13 @@ except HistoryError as error:
 BOUND_BY_MODES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
-@pytest.mark.parametrize("missing", ["lock", "file", "nothing"])
-def test_a_folder_that_takes_no_files_is_told(tmp_path: Path, missing: str) -> None:
+@pytest.mark.parametrize("first_start", [True, False])
+def test_a_folder_that_takes_no_files_is_told(tmp_path: Path, first_start: bool) -> None:
     """In a process that has to respect the folder's mode, as root has not."""
     file = asyncio.run(filled(tmp_path))
-    if missing == "lock":
-        file.with_name(f"{file.name}.lock").unlink()
-    elif missing == "file":
+    if first_start:
         file.unlink()
+        file.with_name(f"{file.name}.lock").unlink()
     else:
         file.chmod(0o444)
     file.parent.chmod(0o555)
