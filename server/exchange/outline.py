@@ -25,13 +25,13 @@ def outline(
 ) -> About:
     """The line of the list. A title counts as given by a person: no rule will replace it."""
     given = one_line(title or "")[:MAX_TITLE_CHARS].strip()
-    first = next((message.message for message in messages if message.role == "user"), "")
+    speaking = (message.message for message in messages if any(letter.isalnum() for letter in message.message))
     times = [message.at for message in messages if message.at is not None]
     begun = created or min(times, default=updated or now)
     return About(
         id="",
         owner=LOCAL,
-        title=given or title_of(first),
+        title=given or title_of(next(speaking, "")),
         titled=bool(given),
         pinned=pinned,
         created_at=begun,
