@@ -13,7 +13,8 @@ TALK = [user("q", "…", at=20.0), ai("a", "Hello. How are you?", "q", at=10.0)]
     ("given", "title", "titled"),
     [
         ("Mine", "Mine", True), (" a\n\u202eb ", "a b", True), ("x" * 300, "x" * 200, True),
-        (None, "Hello. How are you?", False), ("", "Hello. How are you?", False), ("\u200b", "Hello. How are you?", False),
+        (None, "Hello. How are you?", False), ("", "Hello. How are you?", False),
+        ("\u200b", "Hello. How are you?", False),
     ],
 )  # fmt: skip
 def test_the_title_is_the_one_it_had_or_else_what_is_said_first(given: str | None, title: str, titled: bool) -> None:
