@@ -117,10 +117,10 @@ class Dispatcher:
             return prompt.id, self._turns.ask_now(prompt)
         if node.running:
             raise CommandRefused("overloaded", "The answer is still being written. Stop it first, or wait.")
-        assert node.parent_id is not None
+        question = find(self._session.state, node.parent_id or "", "user")
         written = AiEvent(
             id=new_id(),
-            parent_id=node.parent_id,
+            parent_id=question.id,
             message=command.message,
             finish_reason=node.finish_reason or DONE,
             usage=UsageInfo(prompt_tokens=0, completion_tokens=0),
