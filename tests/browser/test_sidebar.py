@@ -161,6 +161,20 @@ def test_a_conversation_is_a_link_that_opens_it(chat: ChatPage) -> None:
     other.value.close()
 
 
+def test_a_conversation_that_is_still_to_come_is_not_shown_as_an_empty_one(open_page: OpenPage, server: Host) -> None:
+    proxy = CuttingProxy(server.port)
+    chat = open_page(proxy).open()
+    proxy.accepting = False
+    link(chat, TITLES[1]).click()
+    expect(chat.connection).to_have_text("Disconnected")
+    expect(link(chat, TITLES[1])).to_have_attribute("aria-current", "page")
+    expect(chat.page.locator("#empty-question")).to_be_hidden()
+    proxy.accepting = True
+    chat.page.get_by_role("button", name="Try now").click()
+    expect(chat.users).to_have_text(["Well?"])
+    proxy.close()
+
+
 def test_what_others_do_shows_without_a_request(chat: ChatPage, server: Host) -> None:
     asked = requests_of(chat)
     server.say("wait")
