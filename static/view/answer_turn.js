@@ -1,5 +1,5 @@
 /**
- * The turn of a model: its answer and, below it, the failure that ended it. A failure before the first word stands alone.
+ * The turn of a model: its answer and, below it, the failure that ended it. A failure before any word stands alone.
  *
  * @typedef {import("../store.js").Message} Message
  * @typedef {import("./branch.js").Deeds} Deeds

@@ -1,8 +1,8 @@
 /**
  * The selected branch on the page: one element a message, in their order.
  *
- * Owns the messages' views and what is being written in place of messages. Where the branch is another than before, only
- * what differs is taken away and drawn.
+ * Owns the messages' views and what is being written in place of messages. Where the branch is another than before,
+ * only what differs is taken away and drawn.
  *
  * @typedef {import("../store.js").Message} Message
  * @typedef {import("../commands.js").Commands} Deeds what a person can do to a message
@@ -26,7 +26,8 @@ import { UserTurn } from "./user_turn.js";
 
 export class Branch {
   /** @type {Map<string, View>} by message, in their order */ #views = new Map();
-  /** @type {Map<string, string>} what was being written in place of messages that are not on show */ #drafts = new Map();
+  /** @type {Map<string, string>} what was being written in place of messages that are not on show */
+  #drafts = new Map();
   /** @type {View | null} of the last answer */ #latest = null;
 
   /**

@@ -13,7 +13,8 @@ export class Editor {
 
   /**
    * @param {HTMLElement} home has the class `editing` while the editor is open in it
-   * @param {{name: string, saveWords: string, save: (text: string) => boolean}} options `save` says whether it was taken
+   * @param {{name: string, saveWords: string, save: (text: string) => boolean}} options `save` says whether it was
+   *   taken
    */
   constructor(home, { name, saveWords, save }) {
     Object.assign(this, { home, name, saveWords, save });
@@ -42,7 +43,7 @@ export class Editor {
     this.#opener = document.activeElement;
     this.#input = element("textarea", { "aria-label": this.name, rows: "1" });
     this.#input.value = text;
-    const hint = element("span", { class: "editor-hint" }, `Ctrl Enter to save · Esc to cancel`);
+    const hint = element("span", { class: "editor-hint" }, "Ctrl Enter to save · Esc to cancel");
     const cancel = element("button", { type: "button", class: "named-button", click: () => this.close() }, "Cancel");
     const save = element("button", { class: "named-button primary" }, this.saveWords);
     const row = element("div", { class: "editor-row" }, hint, cancel, save);

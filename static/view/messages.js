@@ -136,21 +136,21 @@ export class MessageList {
     else if (this.store.messages.has(id)) this.deeds.select(id);
   }
 
-  /** A message is new. Who asked for it, and so for others to give way to it, sees it; everybody else stays in place. */
+  /** A message is new. Whoever asked for it sees it, whatever gave way to it; everybody else stays in place. */
   #show({ cmd_id }) {
     if (!this.deeds.isOwn(cmd_id)) return this.#exchange();
     this.#synchronize();
     this.follower.scrollToBottom();
   }
 
-  /** Make a change that may take away the button with the focus: then the focus goes back to where messages are written. */
+  /** Make a change that may take the button with the focus away: then the focus goes to where messages are written. */
   #keepFocus(change) {
     const { activeElement } = document;
     change();
     if (!activeElement.isConnected && document.activeElement === document.body) this.write();
   }
 
-  /** Make the page show the store's branch, reusing the elements that are there. @returns {View[]} those that are new */
+  /** Show the store's branch, reusing the elements that are there. @returns {View[]} those that are new */
   #synchronize() {
     const path = this.branch.path();
     const gone = this.branch.missing(path);
