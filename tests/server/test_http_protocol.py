@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -45,6 +45,19 @@ async def long(request: Request) -> Response:
     return PlainTextResponse("x" * 3_000_000)
 
 
+async def medium(request: Request) -> Response:
+    return PlainTextResponse("x" * 50_000)  # less than makes the application wait
+
+
+async def endless(request: Request) -> Response:
+    async def pieces() -> AsyncGenerator[str]:
+        while True:
+            await asyncio.sleep(0)  # or nothing could stop it
+            yield "x" * 1000
+
+    return StreamingResponse(pieces())
+
+
 async def refuse_unread(request: Request) -> Response:
     return PlainTextResponse("no", 413)
 
@@ -70,6 +83,8 @@ async def small_server(limits: HttpLimits = QUICK, gate: Gate | None = None) -> 
         Route("/", hello),
         Route("/size", size, methods=["POST"]),
         Route("/long", long),
+        Route("/medium", medium),
+        Route("/endless", endless),
         Route("/refuse", refuse_unread, methods=["POST"]),
         Route("/gate", gate or hello, methods=["POST"]),
     ]
@@ -281,12 +296,13 @@ def test_whoever_is_refused_before_the_body_was_read_can_read_why(run: Run) -> N
     run(scenario())
 
 
+@pytest.mark.parametrize("path", [b"/long", b"/medium", b"/endless"])
 @pytest.mark.parametrize("kept", [b"", b"connection: close\r\n"])
-def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(run: Run, kept: bytes) -> None:
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(run: Run, path: bytes, kept: bytes) -> None:
     async def scenario() -> None:
         async with small_server() as (url, admission):
             with await dial(url, receive_buffer=4096) as raw:
-                await say(raw, b"GET /long HTTP/1.1\r\nhost: a\r\n" + kept + b"\r\n")
+                await say(raw, b"GET " + path + b" HTTP/1.1\r\nhost: a\r\n" + kept + b"\r\n")
                 await eventually(lambda: admission.open)
                 await eventually(lambda: not admission.open)
 
