@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import expect
 
@@ -41,7 +43,7 @@ class Pair:
 
 
 def test_two_browsers_stay_in_step(
-    open_page: OpenPage, scripted_server: Server, record_property: pytest.RecordProperty
+    open_page: OpenPage, scripted_server: Server, record_property: Callable[[str, object], None]
 ) -> None:
     one = open_page(scripted_server).open()
     one.ask("hello")
