@@ -132,5 +132,6 @@ class Following(Response):
         await stream.events(f"retry: {RETRY_MS}\n\n".encode())
         async with stream.kept_alive(self._ping_every_s):
             while True:
-                if events := self._encoder.encode(await self.subscriber.frame()):
+                frames = await self.subscriber.frames()
+                if events := b"".join(map(self._encoder.encode, frames)):
                     await stream.events(events)
