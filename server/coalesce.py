@@ -64,6 +64,13 @@ class Coalescer:
         """Send on all there is. Half a character that never became whole turns into the replacement character."""
         self._emit_pending(whole=True)
 
+    def close(self) -> None:
+        """Nothing more is to be sent on: let go of whoever was told of it, who would else be the collector's to free."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._emit = _to_nobody
+
     def text(self, channel: Channel) -> str:
         """All that was sent on."""
         return "".join(self.texts[channel])
@@ -82,6 +89,10 @@ class Coalescer:
         self.texts[self._channel].append(text)
         token_ids, self._token_ids = tuple(self._token_ids), []
         self._emit(self._channel, offset, text, token_ids)
+
+
+def _to_nobody(channel: Channel, offset: int, text: str, token_ids: tuple[int, ...]) -> None:
+    del channel, offset, text, token_ids
 
 
 def _whole_characters(text: str, keep_half: bool) -> tuple[str, str]:

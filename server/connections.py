@@ -62,6 +62,7 @@ class Connection:
                 self._tasks = (group.create_task(self._read(handle, writer)), writer)
         finally:
             self.subscriber.close()
+            self._tasks = ()  # they know us: the collector would have to find out that nobody else does
         if self._closing is not None:
             with suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or does not read
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):

@@ -31,7 +31,7 @@ SHUTDOWN_TIMEOUT_S = 3  # for requests that are still open after the drain
 LEAVING_TIMEOUT_S = 2.0  # for everything, after a second signal
 BACKLOG = 2048
 BACKLOG_OF_ASYNCIO = 128  # its own loop tries as often to accept when no descriptor is left, at every try
-COLLECT_AFTER = (10_000, 20, 50)  # objects, collections of the youngest, collections of the middle ones
+COLLECT_AFTER = (10_000, 10, 10)  # objects, collections of the youngest, collections of the middle ones
 RESERVED_FILES = 256  # descriptors for what is no connection: models, the database, backends
 
 Drain = Callable[[], Awaitable[None]]
@@ -142,8 +142,9 @@ def _backlog() -> int:
 def collect_less() -> None:
     """Let the garbage collector pass over all that was imported, and look at the rest less often.
 
-    Next to nothing here is left to it, but every new connection makes it look through all the others again: while
-    thousands came that took a third of the processor, and held up everybody for some tenths of a second at a time.
+    Every new connection makes it look through all the others again: while thousands came that took a third of the
+    processor, and held up everybody for some tenths of a second at a time. Rarer still, and what the connections leave
+    behind piles up to many megabytes before it is found.
     """
     gc.collect()
     gc.freeze()

@@ -242,8 +242,10 @@ class Run:
 
     def _stop(self) -> None:
         self.over = True
+        self._text.close()
         if self._ticker is not None:
             self._ticker.cancel()
+            self._ticker = None
         self.session.settle(self.id)
 
     def _usage(self) -> Usage:

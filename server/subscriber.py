@@ -26,13 +26,17 @@ class TooSlow(Exception):
     """The reader fell too far behind. It may come back and go on where it was."""
 
 
+def _nobody_to_tell() -> None:
+    pass
+
+
 class Subscriber:
     """A cursor into the log of one session. `recovered`: the reader goes on exactly where it left off."""
 
     def __init__(self, session: Session, after: int | None, *, recovered: bool) -> None:
         self.session = session
         self.recovered = recovered
-        self.on_too_slow: Callable[[], None] = lambda: None  # for an owner that is stuck in sending
+        self.on_too_slow: Callable[[], None] = _nobody_to_tell  # for an owner that is stuck in sending
         self.too_slow = False
         self._cursor = after  # the last event handed out; None: a snapshot comes first
         self._joined = session.bytes  # what the log held at the start is no debt of the reader
@@ -107,13 +111,15 @@ class Subscriber:
         """The log grew by an event of `size` bytes. Whoever had all before it is not slow, however long it is."""
         if self.unsent - size > self.session.limits.subscriber_bytes:
             self.too_slow = True
+            tell = self.on_too_slow
             self.close()
-            self.on_too_slow()
+            tell()
         self._wake()
 
     def close(self) -> None:
         """Read no more."""
         self.session.unsubscribe(self)
+        self.on_too_slow = _nobody_to_tell  # or we and our owner would hold each other in memory
 
     def _next(self) -> str | None:
         if self._replies:
