@@ -65,7 +65,7 @@ class Coalescer:
         self._emit_pending(whole=True)
 
     def close(self) -> None:
-        """Nothing more is to be sent on: let go of whoever was told of it, who would else be the collector's to free."""
+        """Nothing more is to be sent on: let go of whoever was told, or the collector has to."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -304,6 +304,7 @@ class Hub:
 
     def _forgotten(self, session: Session) -> None:
         self._turns.pop(session.id, None)
+        session.waiting = tuple  # or it and its turns would hold each other in memory
         self.recorder.forget(session.id)
 
     def _history_is(self, problem: str | None) -> None:
