@@ -95,6 +95,7 @@ class HubMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.folders = TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self.lives = 0
+        self.alive = False
         self.clock = ManualClock()
         self.chronicle = Chronicle()
         self.ids: list[str] = []
@@ -121,6 +122,7 @@ class HubMachine(RuleBasedStateMachine):
         self.hub = ChronicledHub([self.recital], OPTIONS, self.clock, lambda: History.open(url, self.folder))
         self.hub.chronicle = self.chronicle
         self.run(self.hub.start())
+        self.alive = True
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, LAST_S))
@@ -166,6 +168,7 @@ class HubMachine(RuleBasedStateMachine):
     @rule()
     def close_and_begin_anew(self) -> None:
         """The server is told to stop, and started again."""
+        self.alive = False
         self.run(self.hub.close())
         sessions = {session.id: session.head for session in self.hub.sessions}
         self.note_requests()
@@ -176,6 +179,7 @@ class HubMachine(RuleBasedStateMachine):
     @rule()
     def die_and_begin_anew(self) -> None:
         """The server is killed: what its history has at this moment is all that is left of it."""
+        self.alive = False
         former, stored = self.hub, self.folder / "history.db"
         self.lives += 1
         self.folder.mkdir()
@@ -383,7 +387,8 @@ class HubMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "loop"):
             try:
-                self.everybody_comes_home()
+                if self.alive:  # or a check has failed between two lives
+                    self.everybody_comes_home()
             finally:
                 with suppress(Exception):
                     self.run(self.hub.close())
@@ -416,9 +421,16 @@ class HubMachine(RuleBasedStateMachine):
             self.check_answers(state)
 
     async def until_idle(self, sessions: list[Session]) -> None:
+        """Wait until nothing runs or waits, while somebody reads: what nobody watches is abandoned."""
+        readers = {session: Reader(session.subscribe()) for session in sessions}
         while any(session.state.queue or _running(session.state) for session in sessions):
-            self.clock.advance(0.1)
+            self.clock.advance(0.05)
             await turn_over()
+            for session, reader in readers.items():
+                try:
+                    await reader.drain()
+                except TooSlow:
+                    readers[session] = Reader(session.subscribe())
             await asyncio.sleep(0.001)  # for the history's thread
 
     def check_answers(self, state: Conversation) -> None:
