@@ -65,6 +65,15 @@ class Catalogue:
         reason = None if ok else next(iter(reasons), "No model is ready yet.")
         return Health(ok, reason, {"backends": {name: _state(shelf) for name, shelf in self.shelves.items()}})
 
+    def ready(self) -> Health:
+        """Whether an answer would begin now: the current model can answer, or another one is loaded."""
+        entries = self.message().models
+        current = next((entry for entry in entries if entry.name == self.current), None)
+        if any(entry.state == "ready" for entry in entries) or (current and current.state in USABLE):
+            return Health(True)
+        state = f"The model {current.name} is {current.state}." if current else "No model is ready yet."
+        return Health(False, (current and current.reason) or state)
+
     def find(self, name: str) -> tuple[Backend, ModelInfo] | None:
         """The model of that name: `backend/name`, or a bare name, which is the first backend's that has it."""
         for shelf, model in self.meanings(name):

@@ -236,7 +236,7 @@ class Hub:
             return Health(False, "The server is shutting down.")
         if self._answers.overloaded:
             return Health(False, "The server is overloaded.")
-        return replace(self._catalogue.health(), details={})
+        return self._catalogue.ready()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events up to a `Done`, from the backend that has the model. Closing it cancels the work.

@@ -43,7 +43,11 @@ def test_a_server_that_starts_takes_none_yet() -> None:
 @pytest.mark.parametrize(
     ("backend", "reason"),
     [
-        (Puppet(ModelInfo("toy", state="loading")), "No model is ready yet."),
+        (Puppet(ModelInfo("toy", state="loading")), "The model puppet/toy is loading."),
+        (
+            Puppet(ModelInfo("toy", state="loading"), ModelInfo("other", state="available")),
+            "The model puppet/toy is loading.",
+        ),
         (Puppet(ModelInfo("toy", state="failed", reason="The engine keeps failing.")), "The engine keeps failing."),
     ],
 )
@@ -77,7 +81,7 @@ def test_a_server_that_is_overloaded_takes_none_for_as_long_as_it_told_somebody_
 def test_a_server_that_stops_takes_none() -> None:
     hub = started(EchoBackend())
     hub.sessions.close()
-    hub._closing = True
+    hub.draining = True
     assert probe(hub, "/health/ready") == (503, {"status": "not ready", "reason": "The server is shutting down."})
 
 
