@@ -53,6 +53,13 @@ class Server(uvicorn.Server):
         watch_loop(self._loop)
         await super().serve(sockets)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.hurried and self._draining is not None:
+            self._draining.cancel()
+        await super().shutdown(sockets)
+        if self.hurried:
+            await self.lifespan.shutdown()  # uvicorn leaves it out: what runs would be cut off, and not put down
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs between any two lines of the main thread, so it leaves to the loop what it can."""
         del frame

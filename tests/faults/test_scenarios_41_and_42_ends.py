@@ -148,6 +148,7 @@ def test_42_hurried_or_killed_in_mid_answer_it_goes_on_in_the_next_life(
                 assert await asyncio.to_thread(server.status) == status
                 assert time.monotonic() - began < LEAVES_WITHIN_S
                 assert no_children_of(children)
+                assert not server.lines("Traceback")
         assert client.answers() != [TEXT]
         with running(**settings) as server:
             assert await whole_answer(server.ws, client) == TEXT
