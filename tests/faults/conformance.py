@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 
 from kosoku import FailureError, run_fuzzingclient
@@ -28,4 +29,5 @@ async def verdicts(address: str, cases: list[str]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(verdicts(sys.argv[1], sys.argv[2:]))))  # noqa: T201
+    print(json.dumps(asyncio.run(verdicts(sys.argv[1], sys.argv[2:]))), flush=True)  # noqa: T201
+    os._exit(0)  # the runner's own threads may abort a process that takes its time to leave
