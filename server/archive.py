@@ -93,7 +93,7 @@ class Archive:
         stored = await history.load(owner, session_id)
         if stored is None:
             return None
-        revived = revive(stored)
+        revived = await asyncio.to_thread(revive, stored)  # a long one takes its time
         if revived.checkpoint is not None:  # that it is begun once more is known before anything can come of it
             await history.write([_begun_again(stored, revived)])
         session = self._adopt(self._sessions.add(stored.about, revived.state))

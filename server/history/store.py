@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import delete, or_, select, tuple_, update
+from sqlalchemy import RowMapping, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.history import rows, writing
@@ -155,14 +155,23 @@ class History:
             said = select(messages).filter_by(**key).order_by(messages.c.position)
             waiting = select(queue.c.prompt).filter_by(**key).order_by(queue.c.position)
             running = select(runs).filter_by(**key)
-            told = [rows.message_of(row) for row in (await connection.execute(said)).mappings()]
+            told = (await connection.execute(said)).mappings().all()
             prompts = (await connection.execute(waiting)).scalars().all()
             run = (await connection.execute(running)).mappings().first()
-            text = []
+            text: Sequence[RowMapping] = ()
             if run:
                 parts = select(pieces).filter_by(**key, run=run["id"]).order_by(pieces.c.number)
-                text = [rows.piece_of(row) for row in (await connection.execute(parts)).mappings()]
-        return Stored(rows.about_of(found), found["head"], told, prompts, rows.run_of(run) if run else None, text)
+                text = (await connection.execute(parts)).mappings().all()
+        return await asyncio.to_thread(
+            lambda: Stored(
+                rows.about_of(found),
+                found["head"],
+                [rows.message_of(row) for row in told],
+                prompts,
+                rows.run_of(run) if run else None,
+                [rows.piece_of(row) for row in text],
+            )
+        )
 
     async def about(self, owner: str, session_id: str) -> About | None:
         async with self._database.reading() as connection:
