@@ -30,8 +30,25 @@ def test_every_check_runs_and_pytest_is_last(tmp_path: Path) -> None:
     assert commands[-1].endswith("-k one")
 
 
+def test_without_arguments_the_tests_run_in_two_halves_that_miss_none(tmp_path: Path) -> None:
+    status, commands = check(tmp_path, "nothing fails")
+    assert status == 0
+    here, beside = (command.split() for command in commands[-2:])
+    folders = [word for word in beside if word.startswith("tests/")]
+    assert folders
+    assert [f"--ignore={folder}" for folder in folders] == [word for word in here if word.startswith("--ignore")]
+    assert all((SCRIPT.parents[1] / folder).is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("half", ["no:cacheprovider", "--ignore"])
+def test_a_failure_in_either_half_is_one_of_the_whole(tmp_path: Path, half: str) -> None:
+    status, commands = check(tmp_path, half)
+    assert status == 3
+    assert len([command for command in commands if "pytest" in command]) == 2, "The other half is told all the same."
+
+
 @pytest.mark.parametrize("step", ["ruff check", "ruff format", "mypy", "pytest"])
 def test_a_failure_ends_it(tmp_path: Path, step: str) -> None:
-    status, commands = check(tmp_path, step)
+    status, commands = check(tmp_path, step, "-q")
     assert status == 3
     assert step in commands[-1]
