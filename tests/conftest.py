@@ -51,7 +51,7 @@ def kernels(compiled: Path | KernelsUnavailable) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last: Playwright's event loop runs on in the main thread until the session ends."""
-    items.sort(key=lambda item: item.path.parent.name == "browser")
+    items.sort(key=lambda item: "browser" in item.path.parts)
 
 
 class _Server(uvicorn.Server):
