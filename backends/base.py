@@ -82,15 +82,26 @@ class Unsupported(BackendError):
 
 @dataclass(slots=True, frozen=True)
 class Message:
-    """One turn of a conversation, as the model is shown it."""
+    """One turn of a conversation, as the model is shown it.
+
+    An assistant's `tool_calls` are as in `ToolCalls`; a tool's answer names the call it answers, or the tool.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
 class Params:
-    """How to sample. The defaults are the chat's; `None` leaves the choice to the backend."""
+    """How to sample. The defaults are the chat's; `None` leaves the choice to the backend.
+
+    The penalties weaken tokens that the answer has already: `presence_penalty` is taken off the logits of each once,
+    `frequency_penalty` as often as it is there, and `repeat_penalty` divides those of tokens in the prompt, too.
+    `logit_bias` is added to the logits: pairs of a token's id and from -100, never, to 100, always.
+    """
 
     temperature: float = 0.7
     top_p: float = 0.9
@@ -99,6 +110,10 @@ class Params:
     max_tokens: int | None = None  # None: what is left of the context
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repeat_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     diffusion: dict[str, Any] | None = None
 
 
@@ -109,6 +124,9 @@ class GenerationRequest:
     `resume_text` is an answer's beginning that the model must go on from: it belongs to the prompt. `resume_token_ids`
     are tokens of this very answer, after that text, which were sampled before something broke: the answer goes on as if
     it had never been cut, and only what is new is yielded. They count against `max_tokens` and in the usage.
+    `response_format` is `{"type": "json_object"}` or `{"type": "json_schema", "schema": {...}}`: the answer is such a
+    document. `tools` are OpenAI's function objects, `tool_choice` is "auto", "none", "required" or a function's name.
+    `logprobs` asks for the probability of each token and of so many likely others.
     `fairness_key` groups the requests of one client, so that no client can hold up another; a higher `priority` goes
     first.
     """
@@ -121,6 +139,8 @@ class GenerationRequest:
     params: Params = field(default_factory=Params)
     think: bool | None = None
     tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
     response_format: dict[str, Any] | None = None
     n: int = 1
     logprobs: int | None = None
@@ -134,15 +154,30 @@ class GenerationRequest:
 
 
 @dataclass(slots=True, frozen=True)
+class TokenLogprob:
+    """A token's natural log probability. `data` are its bytes, which may be a part of a character; `text` shows them.
+
+    `top` are the likeliest tokens at its place, likeliest first.
+    """
+
+    token_id: int
+    text: str
+    data: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
 class Text:
     """A piece of the answer. `token_ids` are the tokens it came from, where the backend knows them.
 
-    A backend that `resumes` goes on after any piece, given the tokens of all pieces up to there.
+    A backend that `resumes` goes on after any piece, given the tokens of all pieces up to there. `logprobs` has one
+    entry for each of the tokens, where they were asked for.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
-    logprobs: tuple[Any, ...] | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
     index: int = 0
 
 

@@ -1,0 +1,33 @@
+"""Who makes a request: whose conversations they see, and who is counted when there are too many.
+
+Knows nothing of keys or cookies: whoever checks those says here what came of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from server.history.records import LOCAL
+
+
+@dataclass(slots=True, frozen=True)
+class Caller:
+    """`owner` is whom conversations belong to, `client` the address that work is counted by.
+
+    `key_id` names the key that let them in; None where none was needed.
+    """
+
+    owner: str = LOCAL
+    client: str = ""
+    key_id: str | None = None
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who made the request of that scope; where nobody had to say so, the one local owner."""
+    caller: Caller | None = scope.get("state", {}).get("caller")
+    if caller is not None:
+        return caller
+    client = scope.get("client")
+    return Caller(client=client[0] if client else "")
