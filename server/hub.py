@@ -31,6 +31,7 @@ from server.options import HubOptions
 from server.protocol import Ack, ClientMessage, CloseCode, ModelsMessage, SystemMessage, UserCommand
 from server.recorder import Recorder
 from server.run import Run
+from server.running import RunningRequests
 from server.session import Session
 from server.sessions import Sessions
 from server.turns import Answering, Turns
@@ -58,6 +59,7 @@ class Hub:
         self.clock = clock or Clock()
         self.backends = tuple(backends)
         self.connections = ConnectionManager()
+        self.running = RunningRequests()
         self.draining = False
         self._keeper = Keeper(open_history, self.clock)
         self.recorder = Recorder(

@@ -15,6 +15,7 @@ _STATUSES = {
     "overloaded": 503,
     "backend_unreachable": 503,
     "backend_timeout": 504,
+    "cancelled": 499,  # as proxies log it, and no status that clients repeat a request for
 }
 
 
