@@ -57,9 +57,10 @@ class Connection:
     async def run(self, handle: Handler) -> None:
         """Send what the subscriber has and handle what the client says, until the connection ends."""
         try:
-            async with asyncio.TaskGroup() as group:
-                writer = group.create_task(self._write())
-                self._tasks = (group.create_task(self._read(handle, writer)), writer)
+            if self._closing is None:  # else it was to be closed before it had begun
+                async with asyncio.TaskGroup() as group:
+                    writer = group.create_task(self._write())
+                    self._tasks = (group.create_task(self._read(handle, writer)), writer)
         finally:
             self.subscriber.close()
             self._tasks = ()  # they know us: the collector would have to find out that nobody else does
@@ -109,6 +110,7 @@ class ConnectionManager:
         self._connections: dict[WebSocket, Connection] = {}
         self._streams: dict[Follower, None] = {}
         self._notices: dict[str, str] = {}  # the latest of each kind
+        self._farewell: tuple[int, str] | None = None  # what everybody was sent away with
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -129,6 +131,8 @@ class ConnectionManager:
         """Count an event stream among what is open."""
         self._streams[stream] = None
         self._empty.clear()
+        if self._farewell is not None:
+            stream.close(*self._farewell)
 
     def leave(self, stream: Follower) -> None:
         """An event stream has ended."""
@@ -142,6 +146,8 @@ class ConnectionManager:
     def attach(self, websocket: WebSocket, subscriber: Subscriber, *, lists: bool = False) -> Connection:
         """Join an accepted socket with the subscriber that it sends for. `lists`: it is told of all conversations."""
         connection = self._connections[websocket] = Connection(websocket, subscriber, lists=lists)
+        if self._farewell is not None:  # it came while the others were being sent away
+            connection.close(*self._farewell)
         return connection
 
     async def send_message(self, text: str, websocket: WebSocket) -> None:
@@ -181,7 +187,11 @@ class ConnectionManager:
             asyncio.get_running_loop().call_soon(self._show, key, rest)
 
     async def close_all(self, code: int, reason: str = "") -> None:
-        """Close every socket with `code`, end every stream, and wait until they are closed, or will not be."""
+        """Close every socket with `code`, end every stream, and wait until they are closed, or will not be.
+
+        Whoever comes from now on is sent away as well.
+        """
+        self._farewell = (code, reason)
         for connection in (*self._connections.values(), *self._streams):
             connection.close(code, reason)
         with suppress(TimeoutError):

@@ -23,7 +23,7 @@ from server.websocket_protocol import ChatSocketProtocol
 from tests.browser.servers import ROOT, SCRIPTED, free_port
 
 T = TypeVar("T")
-PATIENCE_S = 30.0
+PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)

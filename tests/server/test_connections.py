@@ -5,11 +5,14 @@ import json
 from contextlib import AsyncExitStack
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from backends.echo import EchoBackend
 from server.connections import AT_ONCE
 from server.protocol import LoadingMessage, SystemMessage
-from tests.server.doubles import eventually
+from server.session import Session
+from tests.server.doubles import PATIENCE_S, eventually
 from tests.server.serving import joined, serving
 
 
@@ -75,6 +78,37 @@ def test_all_sockets_are_closed_with_the_same_word():
             assert one.socket.close_reason == "retry_after=3"
             await closing
             assert hub.connections.active_connections == []
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_that_comes_while_all_are_closed_is_closed_too(monkeypatch: pytest.MonkeyPatch):
+    """It is accepted, but its conversation is still being read: nobody could close it before that is done."""
+
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url):
+            reading, read = asyncio.Event(), asyncio.Event()
+            open_ = hub.open
+
+            async def slowly(*asked: str) -> Session:
+                reading.set()
+                await read.wait()
+                return await open_(*asked)
+
+            monkeypatch.setattr(hub, "open", slowly)
+            async with connect(url) as socket:
+                await reading.wait()
+                closing = asyncio.create_task(hub.connections.close_all(1012, "retry_after=1"))
+                await asyncio.sleep(0)
+                assert not closing.done(), "it waits for the socket that is on its way"
+                read.set()
+                with pytest.raises(ConnectionClosed) as closed:
+                    async with asyncio.timeout(PATIENCE_S):
+                        while True:
+                            await socket.recv()
+                assert closed.value.rcvd is not None
+                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1012, "retry_after=1")
+            await closing
 
     asyncio.run(scenario())
 
