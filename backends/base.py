@@ -359,11 +359,13 @@ class Backend(ABC):
     The hub calls every method on its event loop, so none may block it. `notify` is set by the hub: call it, on the
     loop, when something changed that nobody asked for. `continues`: models of its that have the capability `continue`
     honour `resume_text`; `resumes`: they honour `resume_token_ids` too, so that an answer survives the server.
+    `branches`: it makes several choices of one request itself; of others, the hub asks for each of them.
     """
 
     name: ClassVar[str]
     continues: bool = False
     resumes: bool = False
+    branches: bool = False
     notify: Callable[[Notice], None] = staticmethod(_ignore)
 
     @abstractmethod

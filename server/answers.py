@@ -14,10 +14,21 @@ from dataclasses import replace
 from typing import ClassVar
 
 import structlog
+import uuid_utils
 
-from backends.base import BackendError, BackendFailed, BackendUnreachable, Done, Event, GenerationRequest, Overloaded
+from backends.base import (
+    Backend,
+    BackendError,
+    BackendFailed,
+    BackendUnreachable,
+    Done,
+    Event,
+    GenerationRequest,
+    Overloaded,
+)
 from server.clock import Clock
 from server.context import turns
+from server.merging import Events, merged, one_by_one
 from server.models import Models
 from server.options import HubOptions
 from server.prompting import Question, prepare
@@ -39,13 +50,18 @@ class Answers:
     """Asks the backends, for chats and for stateless calls."""
 
     def __init__(self, models: Models, options: HubOptions, clock: Clock) -> None:
-        self.active = 0  # requests that are being answered
+        self._running: set[str] = set()  # the ids of the requests that are being answered
         self._models = models
         self._options = options
         self._clock = clock
         self._overloaded_until = -math.inf
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def active(self) -> int:
+        """Requests that are being answered."""
+        return len(self._running)
 
     @property
     def overloaded(self) -> bool:
@@ -57,20 +73,23 @@ class Answers:
         await self._idle.wait()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """The answer's events up to a `Done`, from the backend that has the model. Closing it cancels the work.
+        """The events up to a `Done` for each choice, from the backend that has the model. Closing it cancels the work.
 
         `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError.
         """
         began = time.monotonic()
         outcome = "cancelled"
-        self._count(+1)
+        running = request.n
+        identity = self._enter(request.request_id)
         try:
             backend, info = await self._models.resolve(request.model)
-            async with aclosing(backend.generate(replace(request, model=info.name))) as events:
+            async with aclosing(_asked(backend, replace(request, request_id=identity, model=info.name))) as events:
                 async for event in events:
-                    outcome = event.finish_reason if isinstance(event, Done) else outcome
+                    running -= isinstance(event, Done)
+                    if isinstance(event, Done) and not running:
+                        outcome = event.finish_reason
                     yield event
-            if outcome == "cancelled":
+            if running:
                 raise BackendFailed(BROKE_OFF)
         except BackendError as error:
             outcome = error.code
@@ -81,12 +100,12 @@ class Answers:
             raise
         except Exception as error:
             outcome = "internal"
-            log.exception("a backend failed", request=request.request_id)
+            log.exception("a backend failed", request=identity)
             raise InternalError("Something went wrong in the server. Its log says what.") from error
         finally:
-            self._count(-1)
+            self._leave(identity)
             seconds = round(time.monotonic() - began, 3)
-            log.info("answered", request=request.request_id, outcome=outcome, seconds=seconds)
+            log.info("answered", request=identity, outcome=outcome, seconds=seconds)
 
     async def events(self, run: Run) -> AsyncGenerator[Event, None]:
         """The events of a chat's answer: `generate`, over what the conversation has come to."""
@@ -113,6 +132,20 @@ class Answers:
             text = "This conversation is longer than the model can read. Its oldest turns are left out."
             run.session.publish(NoticeEvent(message=text, dropped=dropped))
 
-    def _count(self, change: int) -> None:
-        self.active += change
-        (self._idle.clear if self.active else self._idle.set)()
+    def _enter(self, wanted: str) -> str:
+        """Gives the request's id: the wanted one, unless another request runs under it."""
+        identity = str(uuid_utils.uuid7()) if wanted in self._running else wanted
+        self._running.add(identity)
+        self._idle.clear()
+        return identity
+
+    def _leave(self, identity: str) -> None:
+        self._running.remove(identity)
+        if not self._running:
+            self._idle.set()
+
+
+def _asked(backend: Backend, request: GenerationRequest) -> Events:
+    if request.n == 1 or backend.branches:
+        return backend.generate(request)
+    return merged([backend.generate(each) for each in one_by_one(request)])

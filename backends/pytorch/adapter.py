@@ -42,7 +42,7 @@ class PyTorchBackend(Backend):
     """Serves one GGUF file at a time, at first the one at `model_path`; others are looked for in `model_dir`."""
 
     name = "pytorch"
-    resumes = continues = True
+    resumes = continues = branches = True
 
     def __init__(
         self,
