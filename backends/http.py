@@ -9,30 +9,48 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
 import httpx
 
 from backends.base import BackendFailed, BackendTimeout, BackendUnreachable
+from backends.fields import JsonObject
+from backends.wording import sentence
 
 MAX_BODY = 8 * 1024 * 1024  # bytes of an answer that is read whole
 MAX_ERROR_BODY = 64 * 1024
 
 
 class StatusError(Exception):
-    """The server answered, but not with 200. `text` is its error in words, or "" where it gave none in JSON."""
+    """The server answered, but not with 200. `text` is its error in words, or "" where it gave none in JSON.
 
-    def __init__(self, status: int, content_type: str, text: str, retry_after: float | None) -> None:
+    `answer` is the JSON object that it came in, an empty one for all else.
+    """
+
+    def __init__(
+        self, status: int, content_type: str, text: str, retry_after: float | None, answer: JsonObject | None = None
+    ) -> None:
         super().__init__(f"{status} {text}")
         self.status = status
         self.content_type = content_type
         self.text = text
         self.retry_after = retry_after
+        self.answer = answer or {}
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it came as something other than JSON, as from a web server that knows no such path."""
+        return bool(self.content_type) and "json" not in self.content_type
 
 
 class Upstream:
-    """A server at one address. `name` is what people call it, `hint` says what to do when nothing answers there."""
+    """A server at one address. `name` is what people call it, `hint` says what to do when nothing answers there.
+
+    Redirects are not followed: nobody but the settings says who is asked, and who is shown a key.
+    """
 
     def __init__(
         self,
@@ -60,36 +78,39 @@ class Upstream:
         async with self._within(timeout), self._translated():
             response = await self._client.head(path)
         if response.status_code >= 500:
-            raise BackendFailed(f"{self._name} is in trouble: it answered with status {response.status_code}.")
+            trouble = f"{self._name} is in trouble: it answered with status {response.status_code}."
+            raise BackendFailed(sentence(trouble))
 
     async def fetch(self, method: str, path: str, body: object = None, *, timeout: float) -> object:
         """The whole answer's JSON. Raises StatusError, or a BackendError."""
         content = bytearray()
-        async with self._within(timeout), self.stream(method, path, body) as chunks:
+        async with self._within(timeout), self.stream(method, path, body) as (_, chunks):
             async for chunk in chunks:
                 content += chunk
                 if len(content) > MAX_BODY:
-                    raise BackendFailed(f"{self._name} sent more than can be read at once.")
+                    raise BackendFailed(sentence(f"{self._name} sent more than can be read at once."))
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise BackendFailed(f"{self._name} sent an answer that cannot be read.") from error
+            raise BackendFailed(sentence(f"{self._name} sent an answer that cannot be read.")) from error
 
     @asynccontextmanager
-    async def stream(self, method: str, path: str, body: object = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The answer's bytes as they come; leaving the context closes the connection unless all was read.
+    async def stream(
+        self, method: str, path: str, body: object = None, kinds: Sequence[str] = ("json",)
+    ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+        """Which of `kinds` the answer's content type is, and its bytes as they come.
 
+        Leaving the context closes the connection unless all was read. An answer without a type is of the first kind.
         Raises StatusError, or a BackendError. Waits for the first byte as long as the caller does.
         """
         async with self._translated(), self._client.stream(method, path, json=body) as response:
             content_type = response.headers.get("content-type", "")
             if response.status_code != 200:
-                raise StatusError(
-                    response.status_code, content_type, await _error_text(response), _retry_after(response.headers)
-                )
-            if content_type and "json" not in content_type:
+                raise await _status_error(response, content_type)
+            kind = next((kind for kind in kinds if kind in content_type), "" if content_type else kinds[0])
+            if not kind:
                 raise BackendFailed(f"What answers at the address is not {self._name}: it sent {_kind(content_type)}.")
-            yield response.aiter_bytes()
+            yield kind, response.aiter_bytes()
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -100,7 +121,8 @@ class Upstream:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise BackendTimeout(f"{self._name} did not answer within {seconds:g} seconds. Try again.") from error
+            late = f"{self._name} did not answer within {seconds:g} seconds. Try again."
+            raise BackendTimeout(sentence(late)) from error
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
@@ -141,30 +163,45 @@ def _parse(text: str) -> httpx.URL | None:
         return None
 
 
-async def _error_text(response: httpx.Response) -> str:
-    """The server's own words: `{"error": "…"}` or `{"error": {"message": "…"}}`, else ""."""
+async def _status_error(response: httpx.Response, content_type: str) -> StatusError:
+    answer = await _error_answer(response)
+    return StatusError(response.status_code, content_type, error_text(answer), _retry_after(response.headers), answer)
+
+
+async def _error_answer(response: httpx.Response) -> JsonObject:
+    """The JSON object that tells the error, else an empty one."""
     content = bytearray()
     async for chunk in response.aiter_bytes():
         content += chunk
         if len(content) > MAX_ERROR_BODY:
-            return ""
+            return {}
     try:
-        return error_text(json.loads(content))
+        answer = json.loads(content)
     except (ValueError, RecursionError):
-        return ""
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def error_text(answer: object) -> str:
-    """The error in words that a JSON answer holds, or ""."""
-    error = answer.get("error") if isinstance(answer, dict) else None
+def error_text(answer: JsonObject) -> str:
+    """The error in words that an answer holds, or "".
+
+    `{"error": "…"}`, `{"error": {"message": "…"}}`, or `message` or `detail` by themselves.
+    """
+    error = answer.get("error") or answer.get("message") or answer.get("detail")
     if isinstance(error, dict):
         error = error.get("message")
     return error if isinstance(error, str) else ""
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds, from a number of them or from a date."""
     value = headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
 
 
 def _kind(content_type: str) -> str:

@@ -43,12 +43,16 @@ class LineReader:
     def _take(self) -> Iterator[dict[str, object]]:
         line = bytes(self._pending)
         self._pending.clear()
-        if not line.strip():
-            return
-        try:
-            value = json.loads(line.decode())
-        except (ValueError, RecursionError) as error:
-            raise BadLine("A line is not JSON.") from error
-        if not isinstance(value, dict):
-            raise BadLine("A line is not a JSON object.")
-        yield value
+        if line.strip():
+            yield read_object(line)
+
+
+def read_object(line: bytes) -> dict[str, object]:
+    """The JSON object that `line` is. Raises BadLine."""
+    try:
+        value = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise BadLine("A line is not JSON.") from error
+    if not isinstance(value, dict):
+        raise BadLine("A line is not a JSON object.")
+    return value

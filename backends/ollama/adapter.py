@@ -30,10 +30,11 @@ from backends.base import (
     Timings,
     Unsupported,
 )
+from backends.calls import Call, drain
 from backends.http import StatusError
 from backends.ollama.answer import Answer, build_call, check_supported
 from backends.ollama.catalog import Catalog
-from backends.ollama.client import Call, OllamaClient, drain
+from backends.ollama.client import OllamaClient
 from backends.ollama.errors import refused, told
 from backends.ollama.models import Facts, canonical, is_model_name
 from backends.ollama.pull import pull

@@ -6,14 +6,12 @@ like every other; `done` may be missing where `done_reason` stands.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Literal
 from uuid import uuid4
 
 from backends.base import (
-    BackendFailed,
     Event,
     GenerationRequest,
     Params,
@@ -23,12 +21,14 @@ from backends.base import (
     Unsupported,
     Usage,
 )
+from backends.calls import Call, cut_off
+from backends.fields import JsonObject, count_at, text_at
 from backends.http import error_text
-from backends.ollama.client import Call, cut
+from backends.ollama.client import NAME
 from backends.ollama.errors import broke
 from backends.think_tags import ThinkTagSplitter
+from backends.tool_arguments import read_arguments, unreadable_call
 
-JsonObject = Mapping[str, object]
 NANOSECONDS = 1e9
 
 
@@ -132,9 +132,9 @@ class Answer:
     def _pieces(self, line: JsonObject) -> Iterator[Event]:
         message = line.get("message")
         source = message if isinstance(message, dict) else line
-        if thinking := _text(source, "thinking"):
+        if thinking := text_at(source, "thinking"):
             yield Reasoning(thinking)
-        if content := _text(source, "content") or _text(line, "response"):
+        if content := text_at(source, "content") or text_at(line, "response"):
             yield from self._splitter.feed(content) if self._splitter else (Text(content),)
         if calls := source.get("tool_calls"):
             self._called = True
@@ -144,7 +144,7 @@ class Answer:
         """What was held back, when the body has ended. Raises BackendFailed when the answer is not complete."""
         yield from self.release()
         if not self.done and self._done_reason is None:
-            raise cut()
+            raise cut_off(NAME)
 
     def release(self) -> Iterator[Event]:
         """What was held back, when nothing more will come."""
@@ -168,9 +168,9 @@ class Answer:
         if isinstance(reason, str) and reason:
             self._done_reason = reason
         if "eval_count" in line or "prompt_eval_count" in line:
-            tokens = _number(line, "eval_count")
-            self.usage = Usage(prompt_tokens=_number(line, "prompt_eval_count"), completion_tokens=tokens)
-            seconds = _number(line, "eval_duration") / NANOSECONDS
+            tokens = count_at(line, "eval_count")
+            self.usage = Usage(prompt_tokens=count_at(line, "prompt_eval_count"), completion_tokens=tokens)
+            seconds = count_at(line, "eval_duration") / NANOSECONDS
             self.tokens_per_second = tokens / seconds if tokens and seconds else None
 
 
@@ -178,33 +178,10 @@ def _tool_calls(calls: object) -> Iterator[dict[str, object]]:
     """Calls as the seam has them. Ollama's arguments are an object, those of servers like it a string of JSON."""
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not _text(function, "name"):
-            raise BackendFailed("The model called a tool in a way that cannot be read. Try again.")
+        if not isinstance(function, dict) or not text_at(function, "name"):
+            raise unreadable_call()
         yield {
-            "id": _text(call, "id") or f"call_{uuid4().hex[:16]}",
-            "name": _text(function, "name"),
-            "arguments": _arguments(function.get("arguments")),
+            "id": text_at(call, "id") or f"call_{uuid4().hex[:16]}",
+            "name": text_at(function, "name"),
+            "arguments": read_arguments(function.get("arguments")),
         }
-
-
-def _arguments(arguments: object) -> dict[str, object]:
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments or "{}")
-        except (ValueError, RecursionError):
-            arguments = "not JSON"
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, dict):
-        raise BackendFailed("The model called a tool with arguments that cannot be read. Try again.")
-    return arguments
-
-
-def _text(source: Mapping[str, object], key: str) -> str:
-    value = source.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _number(line: JsonObject, key: str) -> int:
-    value = line.get(key)
-    return value if isinstance(value, int) and value >= 0 else 0

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from backends.base import BackendError, BackendFailed, BackendTimeout, ModelInfo, ModelNotFound
+from backends.calls import Call
+from backends.fields import JsonObject
 from backends.http import StatusError
-from backends.ollama.client import Call, Line, OllamaClient
+from backends.ollama.client import OllamaClient
 from backends.ollama.errors import told
 from backends.ollama.models import (
     Facts,
@@ -54,7 +56,7 @@ class Catalog:
         names = (entry_name(entry) for entry in await self._listed())
         return next((name for name in names if canonical(name) == canonical(model)), None)
 
-    async def loaded(self) -> dict[str, Line] | None:
+    async def loaded(self) -> dict[str, JsonObject] | None:
         """The models in memory by canonical name; None where the server does not tell."""
         try:
             return {canonical(entry_name(entry)): entry for entry in entries(await self._client.get("/api/ps"))}
@@ -70,7 +72,7 @@ class Catalog:
                 known = self._facts[key] = await self._show(model)
         return known
 
-    async def _listed(self) -> list[Line]:
+    async def _listed(self) -> list[JsonObject]:
         with told():
             return entries(await self._client.get("/api/tags"))
 
@@ -80,7 +82,7 @@ class Catalog:
         with told(model):
             return facts_of_show(await self._client.post(Call("/api/show", {"model": model}), timeout=SHOW_TIMEOUT))
 
-    async def _facts_of_all(self, listed: Sequence[Line]) -> list[Facts]:
+    async def _facts_of_all(self, listed: Sequence[JsonObject]) -> list[Facts]:
         self._digests = {canonical(entry_name(entry)): entry_digest(entry) for entry in listed}
         self._facts = {key: facts for key, facts in self._facts.items() if key in self._digests.values()}
         for entry in listed:

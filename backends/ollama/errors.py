@@ -20,19 +20,13 @@ from backends.base import (
     Unsupported,
 )
 from backends.http import StatusError
+from backends.wording import CONTEXT, MEMORY, clean
 
 RETRY_AFTER = 5.0  # seconds, where the server does not say
 
 _UNSUPPORTED = re.compile(r"does not support (\w+)")
-_CONTEXT = re.compile(r"exceed\w*\b.*\bcontext|context (length|size|window) exceeded", re.IGNORECASE)
-_MEMORY = re.compile(r"more system memory|out of memory|cudaMalloc failed|unable to allocate", re.IGNORECASE)
 _NETWORK = re.compile(r"no such host|dial tcp|connection refused|timeout|network is unreachable|EOF", re.IGNORECASE)
 _DISK = re.compile(r"no space left", re.IGNORECASE)
-_ADDRESSES = re.compile(
-    r'"?\w+://[^\s"]*"?'  # URLs
-    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"  # IP addresses
-    r"|(?<![\w.])(?:~|[A-Za-z]:)?[/\\][^\s\"':,;]+"  # absolute paths
-)
 
 
 @contextmanager
@@ -83,16 +77,9 @@ def model_missing(model: str) -> ModelNotFound:
     )
 
 
-def clean(text: str) -> str:
-    """A server's words as a person may see them: one line without paths, addresses and control characters."""
-    printable = "".join(char if char.isprintable() else " " for char in _ADDRESSES.sub("…", text))
-    line = " ".join(printable.split()).rstrip(".")
-    return line[:200] or "it gave no reason"
-
-
 def _by_status(error: StatusError, model: str) -> BackendError | None:
-    status, is_page = error.status, bool(error.content_type) and "json" not in error.content_type
-    if status == 404 and model and not is_page:
+    status = error.status
+    if status == 404 and model and not error.is_page:
         return model_missing(model)
     if status in (404, 405) or 300 <= status < 400:
         return BackendFailed("What answers at Ollama's address is not Ollama, or a very old one. Check OLLAMA_HOST.")
@@ -113,9 +100,9 @@ def _by_status(error: StatusError, model: str) -> BackendError | None:
 def _by_text(text: str, model: str) -> BackendError:
     if found := _UNSUPPORTED.search(text):
         return Unsupported(f"The model {model} does not support {found[1]}. Pick another one from the list.")
-    if _CONTEXT.search(text):
+    if CONTEXT.search(text):
         return ContextOverflow(f"The conversation is longer than {model} can read. Shorten it, or begin a new one.")
-    if _MEMORY.search(text):
+    if MEMORY.search(text):
         return BackendFailed(f"The Ollama server has too little memory for {model or 'the model'}. Pick a smaller one.")
     if "server busy" in text:
         return Overloaded("Ollama has too many requests waiting. Try again in a moment.", retry_after=RETRY_AFTER)

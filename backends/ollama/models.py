@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backends.base import ModelInfo
-
-JsonObject = Mapping[str, object]
+from backends.fields import JsonObject, object_at, objects_at, positive, strings
 
 # A template that looks at which message is the last one does so to leave that one open when it is the assistant's.
 _LEAVES_LAST_OPEN = re.compile(r"\{\{[^}]*\bnot\b[^}]*\$last\b[^}]*\}\}")
@@ -41,11 +39,10 @@ def is_model_name(name: str) -> bool:
     return len(name) <= 256 and _NAME.fullmatch(name) is not None and ".." not in name
 
 
-def entries(answer: object) -> list[dict[str, object]]:
+def entries(answer: object) -> list[JsonObject]:
     """The models of an answer to `/api/tags` or `/api/ps` that have a name."""
-    models = answer.get("models") if isinstance(answer, dict) else None
-    listed = models if isinstance(models, list) else []
-    return [entry for entry in listed if isinstance(entry, dict) and entry_name(entry)]
+    listed = objects_at(answer, "models") if isinstance(answer, dict) else []
+    return [entry for entry in listed if entry_name(entry)]
 
 
 def entry_name(entry: JsonObject) -> str:
@@ -62,19 +59,18 @@ def entry_digest(entry: JsonObject) -> str:
 
 def facts_of_entry(entry: JsonObject) -> Facts | None:
     """The facts a newer server puts into its list itself; None: it has to be asked for them."""
-    capabilities = _strings(entry.get("capabilities"))
+    capabilities = strings(entry.get("capabilities"))
     if capabilities is None:
         return None
-    return Facts(capabilities, positive(_details(entry).get("context_length")), remote=_is_remote(entry))
+    return Facts(capabilities, positive(object_at(entry, "details").get("context_length")), remote=_is_remote(entry))
 
 
 def facts_of_show(answer: object) -> Facts:
     """What an answer to `/api/show` tells."""
     shown = answer if isinstance(answer, dict) else {}
-    info = shown.get("model_info")
-    info = info if isinstance(info, dict) else {}
+    info = object_at(shown, "model_info")
     return Facts(
-        capabilities=_strings(shown.get("capabilities")),
+        capabilities=strings(shown.get("capabilities")),
         context_length=positive(info.get(f"{info.get('general.architecture')}.context_length")),
         num_ctx=_num_ctx(shown.get("parameters")),
         remote=_is_remote(shown),
@@ -90,7 +86,7 @@ def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_
     remote = facts.remote or _is_remote(entry)
     capabilities = facts.capabilities if facts.capabilities is not None else ("completion",)
     own = {"continue": facts.continues, "cloud": remote}
-    quantization = _details(entry).get("quantization_level")
+    quantization = object_at(entry, "details").get("quantization_level")
     return ModelInfo(
         name=entry_name(entry),
         state="ready" if running is not None or remote else "available",
@@ -127,21 +123,7 @@ def _is_remote(entry: JsonObject) -> bool:
     return bool(entry.get("remote_host") or entry.get("remote_model"))
 
 
-def _details(entry: JsonObject) -> Mapping[str, object]:
-    details = entry.get("details")
-    return details if isinstance(details, dict) else {}
-
-
 def _num_ctx(parameters: object) -> int | None:
     """The context length among the lines of parameters that `/api/show` prints."""
     found = re.search(r"^num_ctx\s+(\d{1,9})\s*$", parameters, re.MULTILINE) if isinstance(parameters, str) else None
     return positive(int(found[1])) if found else None
-
-
-def _strings(value: object) -> tuple[str, ...] | None:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
-
-
-def positive(value: object) -> int | None:
-    """The number that was sent, unless it says nothing."""
-    return value if isinstance(value, int) and value > 0 else None

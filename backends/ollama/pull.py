@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from backends.base import BackendFailed, Loading
+from backends.calls import Call
+from backends.fields import JsonObject, positive
 from backends.http import error_text
-from backends.ollama.client import Call, OllamaClient
+from backends.ollama.client import OllamaClient
 from backends.ollama.errors import pull_failed, told
-from backends.ollama.models import JsonObject, positive
 from backends.patience import Patience
 
 _STATUS = {
