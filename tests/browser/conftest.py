@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.hosting import Host
@@ -98,3 +98,11 @@ def fresh(tab: ChatPage) -> ChatPage:
     """A new chat in the module's page."""
     tab.page.goto("about:blank")
     return tab.open()
+
+
+@pytest.fixture(scope="module")
+def idle_page(browser: Browser, scripted_server: Server) -> Iterator[Page]:
+    """A page whose modules are used without its conversation."""
+    context = browser.new_context()
+    yield ChatPage(context, scripted_server.url).open().page
+    context.close()

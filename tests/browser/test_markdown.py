@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.hostile_payloads import PAYLOADS
-from tests.browser.servers import Server
 
 pytestmark = pytest.mark.browser
 
@@ -105,14 +102,6 @@ def test_a_string_cannot_become_markup_without_passing_the_sanitizer(chat: ChatP
     chat.faults.clear()  # the violation just made on purpose
 
 
-@pytest.fixture(scope="module")
-def idle_page(browser: Browser, scripted_server: Server) -> Iterator[Page]:
-    """A page whose modules are used without its conversation."""
-    context = browser.new_context()
-    yield ChatPage(context, scripted_server.url).open().page
-    context.close()
-
-
 DOCUMENT = """# Heading
 
 A paragraph with **bold**, *italics*, `code` and a [link](https://example.org/a).
@@ -199,90 +188,3 @@ def test_finished_blocks_are_never_drawn_again(idle_page: Page) -> None:
         }"""
     )
     assert kept
-
-
-FLOODS = ("*", "[", "`", "> ", "[a](", "**a ", "* a\n  ", "| a | b |\n", "_a ", "<", "~~~\nx\n", "1. ", "a\n\n")
-LONGEST_FRAME = """async (flood) => {
-    const { MarkdownView } = await import("/static/view/markdown_view.js");
-    const box = document.createElement("div");
-    box.className = "markdown";
-    document.getElementById("messages").append(box);
-    const view = new MarkdownView(box);
-    const text = flood.repeat(Math.ceil(1_000_000 / flood.length));
-    const frame = () => new Promise(requestAnimationFrame);
-    let longest = 0;
-    for (let part = 1; part <= 20; part += 1) {
-        view.update(text.slice(0, (text.length * part) / 20), part === 20);
-        for (let drawn = false; !drawn; ) {
-            await frame();
-            const began = performance.now();
-            drawn = view.work(began + 8);
-            box.getBoundingClientRect();
-            longest = Math.max(longest, performance.now() - began);
-        }
-    }
-    box.remove();
-    return longest;
-}"""
-
-
-@pytest.mark.parametrize("flood", FLOODS)
-def test_a_megabyte_of_markdown_never_holds_up_the_page(idle_page: Page, flood: str) -> None:
-    """The best of three, for other programs may hold up the page as well."""
-    frames: list[float] = []
-    while not frames or (min(frames) >= 100 and len(frames) < 3):
-        frames.append(idle_page.evaluate(LONGEST_FRAME, flood))
-    assert min(frames) < 100, f"The longest frame took {min(frames):.0f} ms."
-
-
-def test_a_flood_from_the_server_is_shown_to_its_end(chat: ChatPage) -> None:
-    chat.page.locator("#settings-button").click()
-    chat.page.get_by_label("Longest answer").press("End")
-    chat.page.keyboard.press("Escape")
-    chat.say("flood [a](")
-    chat.wait_answered()
-    expect(chat.answers.last.locator(".answer-footer")).to_contain_text("64 tokens")
-    length = chat.last_answer.evaluate("node => node.textContent.length")
-    assert length == 64 * 16_384
-
-
-MANY = """async (count) => {
-    const { handleMessage, store } = await import("/static/script.js");
-    const { session, epoch } = store;
-    const messages = [];
-    for (let n = 0; n < count; n += 2) {
-        const before = n ? `m${n - 1}` : null;
-        messages.push({ id: `m${n}`, parent_id: before, role: "user", message: `Question ${n}`, selected: true });
-        messages.push({ id: `m${n + 1}`, parent_id: `m${n}`, role: "ai", finish_reason: "stop", selected: true,
-            message: `Answer **${n}** with a list:\\n\\n- one\\n- two\\n\\n~~~python\\nprint(${n})\\n~~~\\n` });
-    }
-    const longest = { task: 0 };
-    new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) longest.task = Math.max(longest.task, entry.duration);
-    }).observe({ type: "longtask" });
-    handleMessage({ type: "snapshot", session, epoch, seq: 1, messages, running: [], queue: [] });
-    const scroller = document.getElementById("scroller");
-    const frame = () => new Promise(requestAnimationFrame);
-    await frame();
-    await frame();
-    const shown = longest.task;
-    longest.task = 0;
-    const frames = [];
-    const step = scroller.scrollHeight / 60;
-    while (scroller.scrollTop > 0) {
-        const began = performance.now();
-        scroller.scrollTop -= step;
-        await frame();
-        frames.push(performance.now() - began);
-    }
-    frames.sort((a, b) => a - b);
-    return { shown, frames: frames.length, median: frames[frames.length >> 1] };
-}"""
-
-
-def test_two_thousand_messages_scroll_without_a_stutter(chat: ChatPage) -> None:
-    figures = chat.page.evaluate(MANY, 2_000)
-    assert figures["frames"] >= 50, "The whole conversation was scrolled through."
-    assert figures["median"] < 200, f"Half of the frames took more than {figures['median']:.0f} ms."
-    expect(chat.answers).to_have_count(1_000)
-    expect(chat.answers.first.locator(".code-block")).to_have_count(1)

@@ -5,7 +5,7 @@ import json
 from contextlib import AsyncExitStack
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from backends.echo import EchoBackend
@@ -103,12 +103,14 @@ def test_a_socket_that_comes_while_all_are_closed_is_closed_too(monkeypatch: pyt
                 assert not closing.done(), "it waits for the socket that is on its way"
                 read.set()
                 with pytest.raises(ConnectionClosed) as closed:
-                    async with asyncio.timeout(PATIENCE_S):
-                        while True:
-                            await socket.recv()
+                    await asyncio.wait_for(hear(socket), PATIENCE_S)
                 assert closed.value.rcvd is not None
                 assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1012, "retry_after=1")
             await closing
+
+    async def hear(socket: ClientConnection) -> None:
+        while True:
+            await socket.recv()
 
     asyncio.run(scenario())
 

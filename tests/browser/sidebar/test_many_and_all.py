@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -21,6 +18,7 @@ from tests.browser.sidebar.rows import (
     toasts,
 )
 from tests.browser.test_accessibility import AXE, violations
+from tests.browser.traces import Traced
 
 pytestmark = pytest.mark.browser
 
@@ -34,11 +32,10 @@ def test_ten_thousand_conversations_are_scrolled_through_without_a_stutter(
     server = hosting([Kept(f"c{index:05}", f"Conversation {index}", age=index * 3_600.0) for index in range(10_000)])
     chat = open_page(server, viewport={"width": 1280, "height": 800}).open()
     expect(titles(chat).first).to_have_text("Conversation 0")
-    browser, page = chat.page.context.browser, chat.page
-    assert browser
-    browser.start_tracing(page=page, categories=["toplevel", "disabled-by-default-devtools.timeline"])
-    figures = page.evaluate(SCROLL_TO, ["Conversation 9999", 2_000])
-    longest = longest_task_ms(json.loads(browser.stop_tracing()))
+    page = chat.page
+    with Traced(page) as traced:
+        figures = page.evaluate(SCROLL_TO, ["Conversation 9999", 2_000])
+    longest = max(traced.tasks_ms)
     first = memory(page)
     for title, step in (("Conversation 0", -9_000), ("Conversation 9999", 9_000)):
         assert page.evaluate(SCROLL_TO, [title, step])["isThere"]
@@ -75,19 +72,10 @@ def memory(page: Page) -> dict[str, int]:
     return {"nodes": nodes, "heap": int(heap)}
 
 
-def longest_task_ms(trace: dict[str, list[dict[str, Any]]]) -> float:
-    """The longest task of the page's main thread, in processor time: what others do on the machine does not count."""
-    events = trace["traceEvents"]
-    names = {(event["pid"], event["tid"]): event["args"]["name"] for event in events if event["name"] == "thread_name"}
-    main = {key for key, name in names.items() if name == "CrRendererMain"}
-    tasks = [event for event in events if event["name"] == "RunTask" and (event["pid"], event["tid"]) in main]
-    assert tasks, "The trace holds the page's tasks."
-    return max(float(event.get("tdur", 0)) for event in tasks) / 1000
-
-
 def test_what_comes_above_does_not_move_what_is_looked_at(open_page: OpenPage, hosting: Hosting) -> None:
     server = hosting([Kept(f"c{index:03}", f"Conversation {index}", age=60.0 * index + 60) for index in range(90)])
     chat = open_page(server).open()
+    expect(titles(chat).first).to_be_visible()
     chat.page.locator("#chat-scroller").evaluate("node => (node.scrollTop = 1500)")
     seen = row(chat, "Conversation 45")
     expect(seen).to_be_visible()
