@@ -203,8 +203,9 @@ def test_who_stays_gets_the_whole_answer() -> None:
 class Watched(PyTorchBackend):
     """The engine with the tiny model. Says when its numbers have changed."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
-        super().__init__(write_tiny_model(folder / "tiny.gguf"), folder, threads=1, **options)
+    def __init__(self, folder: Path, context: int = 1024, **options: Any) -> None:
+        model = write_tiny_model(folder / "tiny.gguf", context_length=context)
+        super().__init__(model, folder, threads=1, **options)
         self._news = asyncio.Event()
 
     async def rest(self) -> Stats:
@@ -299,7 +300,7 @@ def test_half_of_forty_leave_and_nothing_of_them_stays(tmp_path: Path) -> None:
     asked = [
         {
             "prompt": chance.choice("abc") * chance.randrange(1, 100),
-            "max_tokens": 900 if number in leaving else 12,
+            "max_tokens": 12_000 if number in leaving else 12,  # longer than anybody stays
             "temperature": 0,
             "stream": True,
         }
@@ -328,7 +329,7 @@ def test_half_of_forty_leave_and_nothing_of_them_stays(tmp_path: Path) -> None:
         await asyncio.wait({asking})
 
     async def test() -> None:
-        backend = Watched(tmp_path, max_batch_size=8)
+        backend = Watched(tmp_path, context=16_384, max_batch_size=8)
         limits = httpx.Limits(max_connections=None)
         async with door(backend) as (hub, url), httpx.AsyncClient(limits=limits, timeout=SECONDS) as client:
             backend.hear()
