@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from backends.base import BackendError
 from server.history.records import HistoryError
 from server.openai.errors import BadRequest, error_body, failure_body
-from server.refusals import apology, refusal
+from server.refusals import OPENAI, apology, refusal
 from server.security import SECURITY_HEADERS
 from server.statuses import retry_headers, status_of
 
@@ -47,10 +47,12 @@ async def _bad_request(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _failure(request: Request, error: Exception) -> JSONResponse:
-    """What only the routes of OpenAI's API let through."""
-    del request
+    """What a backend could not do, told in the words of the API that was asked."""
     assert isinstance(error, BackendError)
-    return JSONResponse(failure_body(error), status_of(error), retry_headers(error))
+    path, status, headers = request.scope["path"], status_of(error), retry_headers(error)
+    if path.startswith(OPENAI):
+        return JSONResponse(failure_body(error), status, headers)
+    return refusal(path, status, error.message, headers)
 
 
 async def _history_off(request: Request, error: Exception) -> JSONResponse:
