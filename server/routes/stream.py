@@ -10,17 +10,17 @@ from contextlib import suppress
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Header, HTTPException
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from server.caller import caller_of
 from server.connections import ConnectionManager
 from server.disconnect import unless_disconnected
 from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, TextEvents
 from server.hello import hello
-from server.history.records import HistoryError
 from server.hub import Hub
-from server.names import NAME
+from server.opening import opened
 from server.protocol import encode
 from server.refusals import refusal
 from server.session import BadResume, Session
@@ -40,13 +40,14 @@ def stream_router(hub: Hub, ping_every_s: float = PING_EVERY_S) -> APIRouter:
 
     @router.get("/{session_id}", response_class=Response)
     async def stream_session(
+        request: Request,
         session_id: str,
         format: Literal["text", "json"] = "text",
         last_event_id: str = "",
         newer_event_id: Annotated[str, Header(alias="last-event-id")] = "",
     ) -> Response:
         """Follow a conversation, from the event id on that an EventSource sends by itself, or that the address has."""
-        session = await opened(hub, session_id)
+        session = await opened(hub, session_id, caller_of(request.scope).owner)
         try:
             place = Place.read(told) if (told := newer_event_id or last_event_id) else None
             subscriber = session.subscribe(place.seq, place.epoch) if place is not None else session.subscribe()
@@ -60,16 +61,6 @@ def stream_router(hub: Hub, ping_every_s: float = PING_EVERY_S) -> APIRouter:
         return Following(subscriber, text_events(session, place), hub.connections, ping_every_s)
 
     return router
-
-
-async def opened(hub: Hub, session_id: str) -> Session:
-    """The session of that id, or the one that goes by that name. Raises HTTPException."""
-    if not NAME.fullmatch(session_id):
-        raise HTTPException(404, "A conversation's name is 1 to 64 letters, digits, - and _")
-    try:
-        return await hub.get(session_id) or await hub.open_named(session_id)
-    except HistoryError as error:
-        raise HTTPException(503, str(error).rstrip(".")) from error
 
 
 def text_events(session: Session, place: Place | None) -> TextEvents:
