@@ -30,6 +30,7 @@ from server.process import connections_within, serve
 from server.request_log import RequestLog
 from server.routes.completions import completions_router
 from server.routes.engine import engine_router
+from server.routes.generate import generate_router
 from server.routes.health import health_router
 from server.routes.models import models_router
 from server.routes.openai_models import openai_models_router
@@ -78,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(sessions_router(hub))
     app.include_router(completions_router(hub))
     app.include_router(openai_models_router(hub))
+    app.include_router(generate_router(hub))
     app.include_router(stream_router(hub))
     app.router.routes += page_routes(ROOT / "static")
     return app

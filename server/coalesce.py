@@ -80,7 +80,7 @@ class Coalescer:
             self._timer.cancel()
             self._timer = None
         self._tokens = 0
-        text, self._pending = _whole_characters(self._pending, keep_half=not whole)
+        text, self._pending = whole_characters(self._pending, keep_half=not whole)
         if not text:
             return
         self._started = True
@@ -95,8 +95,8 @@ def _to_nobody(channel: Channel, offset: int, text: str, token_ids: tuple[int, .
     del channel, offset, text, token_ids
 
 
-def _whole_characters(text: str, keep_half: bool) -> tuple[str, str]:
-    """`text` without surrogates, and the half of a pair at its end whose other half may follow."""
+def whole_characters(text: str, keep_half: bool) -> tuple[str, str]:
+    """`text` without surrogates, and, to keep, the half of a pair at its end whose other half may follow."""
     if not SURROGATE.search(text):
         return text, ""
     half = text[-1] if keep_half and "\ud800" <= text[-1] <= "\udbff" else ""
