@@ -45,6 +45,7 @@ class Unsaved:
     version: int = 0
     saved: int = 0
     run: RunRecord | None = None
+    run_stored: bool = False
     runs: int = 0  # begun so far: the same answer may run again
     first_piece: int = 0
     pieces: list[Piece] = field(default_factory=list)
@@ -96,7 +97,7 @@ class Recorder:
         if self._history is None:
             return
         unsaved = self._of(session)
-        unsaved.run = run
+        unsaved.run, unsaved.run_stored = run, False
         if first_piece is not None:
             unsaved.first_piece, unsaved.pieces = first_piece, []
             unsaved.runs += 1
@@ -242,6 +243,7 @@ class _Batch:
             removed=sorted(self._changes.removed),
             queue=session.waiting() if self._changes.queue else None,
             run=unsaved.run,
+            run_stored=unsaved.run_stored,
             first_piece=unsaved.first_piece,
             pieces=tuple(unsaved.pieces),
             ended=tuple(unsaved.ended),
@@ -252,11 +254,13 @@ class _Batch:
         unsaved.saved = self._version
         unsaved.ended = unsaved.ended[len(change.ended) :]
         if unsaved.run is not None and unsaved.runs == self._runs:
+            unsaved.run_stored = unsaved.run is change.run
             unsaved.pieces = unsaved.pieces[len(change.pieces) :]
             unsaved.first_piece += len(change.pieces)
 
     def failed(self) -> None:
         self.unsaved.session.state.give_back(self._changes)
+        self.unsaved.run_stored = False  # the file may be another one by now
 
 
 def _record(session: Session, node: Node) -> MessageRecord:

@@ -69,7 +69,8 @@ class Change:
     """What of one conversation is to be written, all or nothing. Written twice it is the same as once.
 
     `queue` is the whole queue, when it is another. `pieces` are of `run`, the answer that runs now, numbered from
-    `first_piece`. The runs in `ended` are over: their rows and pieces go.
+    `first_piece`; `run_stored` says that the run itself is there already: its request may be a long one. The runs in
+    `ended` are over: their rows and pieces go.
     """
 
     about: About
@@ -78,6 +79,7 @@ class Change:
     removed: Sequence[str] = ()
     queue: Sequence[Mapping[str, Any]] | None = None
     run: RunRecord | None = None
+    run_stored: bool = False
     first_piece: int = 0
     pieces: Sequence[Piece] = ()
     ended: Sequence[str] = ()

@@ -83,8 +83,8 @@ def queue_rows(change: Change) -> Iterator[Row]:
 
 
 def run_rows(change: Change) -> Iterator[Row]:
-    """The answer in the making, if there is one."""
-    if change.run:
+    """The answer in the making, if there is one that is not stored yet."""
+    if change.run and not change.run_stored:
         yield {**key(change), "id": change.run.id, "request": dict(change.run.request), "attempts": change.run.attempts}
 
 

@@ -169,6 +169,30 @@ def test_nobody_waits_for_a_history_that_is_off() -> None:
     at_the_desk(scenario)
 
 
+def test_what_was_asked_is_written_once_and_again_after_a_failure() -> None:
+    """The history may have been moved aside meanwhile, and a new one knows nothing of the run."""
+
+    async def scenario(desk: Desk) -> None:
+        desk.ask()
+        await desk.pass_time()
+        for text in ("One", " two"):
+            desk.write(text, 1)
+            await desk.pass_time()
+        assert [change.run_stored for change in desk.shelf.changes] == [False, True, True]
+        desk.shelf.problem = "The disk is full."
+        desk.write(" three", 3)
+        await desk.pass_time()
+        desk.shelf.problem = None
+        await desk.pass_time(RETRY_S)
+        assert not desk.shelf.changes[-1].run_stored
+        desk.recorder.running(desk.session, RunRecord("a", {}, attempts=2))
+        desk.write(" four", 4)
+        await desk.pass_time()
+        assert not desk.shelf.changes[-1].run_stored, "It is another record."
+
+    at_the_desk(scenario)
+
+
 def test_an_answer_that_runs_a_second_time_has_pieces_of_its_own() -> None:
     async def scenario(desk: Desk) -> None:
         desk.ask()
