@@ -1,7 +1,9 @@
+"""What an answer becomes in a conversation, and what a stateless call gets."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -16,63 +18,17 @@ from backends.base import (
     ModelInfo,
     ModelNotFound,
     Overloaded,
-    Progress,
     Reasoning,
     Text,
     Timings,
     Usage,
 )
 from server.answers import InternalError
-from server.commands import CommandRefused
-from server.dispatcher import Accepted
 from server.hub import Hub
 from server.options import HubOptions
-from server.protocol import ChatParams, QueueRemoveCommand, StopCommand, UserCommand
-from server.session import Session
-from server.turns import MAX_WAITING
-from tests.server.doubles import ManualClock, Named, Puppet, Reader, eventually, turn_over
-
-
-class Stage:
-    """A hub over a puppet, with a session and a reader in it."""
-
-    def __init__(self, hub: Hub, puppet: Puppet, clock: ManualClock) -> None:
-        self.hub, self.puppet, self.clock = hub, puppet, clock
-        self.session = hub.create()
-        self.reader = Reader(self.session.subscribe())
-
-    def ask(self, message: str = "Hi", **more: object) -> Accepted:
-        return self.hub.ask(self.session, UserCommand.model_validate({"message": message, **more}))
-
-    async def answered(
-        self, *lines: str | Event | Exception, question: str = "Hi", **more: object
-    ) -> dict[str, object]:
-        """Ask, let the puppet say the lines, and give the event that ends the run."""
-        self.ask(question, **more)
-        self.puppet.say(*lines)
-        return await self.reader.until_end()
-
-
-def on_stage(
-    scenario: Callable[[Stage], Awaitable[None]],
-    *models: ModelInfo,
-    options: HubOptions | None = None,
-    puppet: Puppet | None = None,
-) -> None:
-    puppet = puppet or Puppet(*models)
-
-    async def run() -> None:
-        clock = ManualClock()
-        hub = Hub([puppet], options or HubOptions(), clock)
-        await hub.start()
-        try:
-            await scenario(Stage(hub, puppet, clock))
-        finally:
-            await hub.close()
-        assert clock.pending == 0, "a closed hub must leave no timer behind"
-
-    asyncio.run(run())
-
+from server.protocol import ChatParams
+from tests.server.doubles import ManualClock, Named, Puppet, eventually, turn_over
+from tests.server.stage import Stage, on_stage
 
 # One answer
 
@@ -291,271 +247,6 @@ def test_a_backend_found_unreachable_is_asked_again_so_that_the_list_says_so():
         await stage.answered(BackendUnreachable("Error connecting to engine."))
         await eventually(lambda: stage.hub.models().models[0].state == "unreachable")
         assert not (await stage.hub.health()).ok
-
-    on_stage(scenario)
-
-
-# Stopping
-
-
-@pytest.mark.parametrize("by", ["run", "message", "nothing"])
-def test_stop_ends_the_run_at_once_keeps_the_text_and_cancels_the_work(by: str):
-    async def scenario(stage: Stage) -> None:
-        accepted = stage.ask()
-        stage.puppet.say("One ")
-        await stage.reader.until("delta")
-        stage.hub.stop(stage.session, {"run": accepted.run, "message": accepted.id, "nothing": None}[by])
-        assert stage.session.state.nodes[accepted.run].finish_reason == "cancelled", "the end is there at once"
-        end = await stage.reader.until_end()
-        assert (end["message"], end["usage"]) == (
-            "One ",
-            {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 1},
-        )
-        await eventually(lambda: stage.puppet.cancelled == [accepted.run])
-        stage.hub.stop(stage.session, accepted.run)
-        await stage.reader.drain()
-        assert stage.reader.types().count("ai") == 1, "to stop what has ended changes nothing"
-
-    on_stage(scenario)
-
-
-def test_stop_before_the_first_token_or_while_the_model_loads_works():
-    async def scenario(stage: Stage) -> None:
-        stage.ask()
-        stage.puppet.say(Progress("loading", 1, 2))
-        await stage.reader.until("progress")
-        stage.hub.stop(stage.session)
-        assert (await stage.reader.until_end())["message"] == ""
-        stage.ask()
-        stage.hub.stop(stage.session)
-        assert (await stage.reader.until_end())["finish_reason"] == "cancelled"
-
-    on_stage(scenario)
-
-
-def test_what_never_was_cannot_be_stopped():
-    async def scenario(stage: Stage) -> None:
-        with pytest.raises(CommandRefused) as refused:
-            stage.hub.stop(stage.session, "nobody")
-        assert refused.value.code == "not_found"
-        stage.hub.stop(stage.session)
-
-    on_stage(scenario)
-
-
-# The queue
-
-
-def test_a_second_prompt_waits_and_follows_the_answer_before_it():
-    async def scenario(stage: Stage) -> None:
-        first, second = stage.ask("one"), stage.ask("two")
-        await stage.reader.drain()
-        assert stage.reader.types() == ["user", "typing", "queued", "progress"]
-        assert (stage.reader.frames[-1]["id"], stage.reader.frames[-1]["position"]) == (second.id, 1)
-        stage.puppet.say("1", Done("stop"), "2", Done("stop"))
-        await stage.reader.until_end()
-        await stage.reader.until_end()
-        late = Reader(stage.session.subscribe())
-        await late.drain()
-        assert late.types() == ["snapshot"], "whoever joins now hears nothing of a queue that is gone"
-        nodes = stage.session.state.nodes
-        assert nodes[second.id].parent_id == first.run
-        assert str(nodes[second.run].content) == "2"
-
-    on_stage(scenario)
-
-
-@pytest.mark.parametrize("by", ["stop", "queue_remove"])
-def test_a_waiting_prompt_can_be_taken_back(by: str):
-    async def scenario(stage: Stage) -> None:
-        stage.ask("one")
-        waiting = stage.ask("two")
-        command = StopCommand(type="stop", id=waiting.id) if by == "stop" else None
-        stage.hub.execute(stage.session, command or QueueRemoveCommand(type="queue_remove", id=waiting.id))
-        stage.puppet.say("1", Done("stop"))
-        await stage.reader.until_end()
-        assert stage.session.state.queue == {}
-        assert len(stage.puppet.requests) == 1
-
-    on_stage(scenario)
-
-
-def test_the_queue_is_bounded():
-    async def scenario(stage: Stage) -> None:
-        for _ in range(MAX_WAITING + 1):
-            stage.ask()
-        with pytest.raises(CommandRefused) as refused:
-            stage.ask()
-        assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
-
-    on_stage(scenario)
-
-
-# Once
-
-
-def test_a_command_is_done_once_for_five_minutes():
-    async def scenario(stage: Stage) -> None:
-        command = UserCommand(message="Hi", cmd_id="c")
-        first = stage.hub.execute(stage.session, command)
-        stage.clock.advance(299)
-        second = stage.hub.execute(stage.session, command)
-        assert first is not None
-        assert second == first.model_copy(update={"duplicate": True})
-        stage.clock.advance(2)
-        third = stage.hub.execute(stage.session, command)
-        assert third is not None
-        assert third.id != first.id
-
-    on_stage(scenario)
-
-
-def test_a_refused_command_may_be_sent_again():
-    async def scenario(stage: Stage) -> None:
-        for _ in range(2):
-            with pytest.raises(CommandRefused):
-                stage.hub.execute(stage.session, UserCommand(message=" ", cmd_id="c"))
-
-    on_stage(scenario)
-
-
-# Time
-
-
-def test_progress_is_said_every_second_while_nothing_else_is():
-    async def scenario(stage: Stage) -> None:
-        stage.ask()
-        stage.puppet.say(Progress("prefill", 10, 20))
-        await stage.reader.until("progress")
-        for _ in range(3):
-            stage.clock.advance(1)
-            assert (await stage.reader.until("progress"))["done"] == 10
-        stage.clock.advance(0.7)
-        stage.puppet.say("text")
-        await stage.reader.until("delta")
-        stage.clock.advance(0.3)
-        await stage.reader.drain()
-        assert stage.reader.types()[-1] == "delta", "a moment after a token nothing more need be said"
-        stage.clock.advance(1)
-        assert (await stage.reader.until("progress"))["phase"] == "decoding"
-
-    on_stage(scenario)
-
-
-def test_progress_tells_what_of_the_prompt_was_remembered_and_a_stopped_answer_still_knows_it():
-    async def scenario(stage: Stage) -> None:
-        stage.ask()
-        stage.puppet.say(Progress("queued", position=2))
-        queued = await stage.reader.until("progress")
-        assert (queued["position"], "cached" in queued) == (2, False)
-        stage.puppet.say(Progress("prefill", 800, 6000, cached=512))
-        reading = await stage.reader.until("progress")
-        assert (reading["done"], reading["total"], reading["cached"]) == (800, 6000, 512)
-        stage.puppet.say("text")
-        await stage.reader.until("delta")
-        stage.hub.stop(stage.session)
-        usage = (await stage.reader.until_end())["usage"]
-        assert usage == {"prompt_tokens": 0, "cached_tokens": 512, "completion_tokens": 1}
-
-    on_stage(scenario)
-
-
-def test_an_answer_nobody_watches_is_abandoned_and_what_waits_starts_when_somebody_is_back():
-    async def scenario(stage: Stage) -> None:
-        first, second = stage.ask("one"), stage.ask("two")
-        stage.puppet.say("Half")
-        await stage.reader.until("delta")
-        stage.reader.subscriber.close()
-        stage.clock.advance(599)
-        assert stage.session.state.nodes[first.run].running
-        stage.clock.advance(2)
-        assert stage.session.state.nodes[first.run].finish_reason == "abandoned"
-        assert str(stage.session.state.nodes[first.run].content) == "Half"
-        await eventually(lambda: stage.puppet.cancelled == [first.run])
-        assert second.id in stage.session.state.queue
-        back = Reader(stage.session.subscribe())
-        stage.puppet.say("Two", Done("stop"))
-        assert (await back.until_end())["message"] == "Two"
-
-    on_stage(scenario)
-
-
-def test_coming_back_in_time_keeps_the_answer_alive():
-    async def scenario(stage: Stage) -> None:
-        accepted = stage.ask()
-        stage.reader.subscriber.close()
-        stage.clock.advance(599)
-        back = Reader(stage.session.subscribe())
-        stage.clock.advance(10_000)
-        assert stage.session.state.nodes[accepted.run].running
-        stage.puppet.say("Here", Done("stop"))
-        await back.until_end()
-
-    on_stage(scenario)
-
-
-def test_a_session_is_forgotten_when_it_was_long_out_of_use_and_not_before():
-    async def scenario(stage: Stage) -> None:
-        await stage.answered("x", Done("stop"))
-        stage.clock.advance(10_000)
-        assert stage.hub.sessions.get(stage.session.id) is stage.session, "while somebody watches it stays"
-        stage.reader.subscriber.close()
-        stage.clock.advance(299)
-        assert stage.hub.sessions.get(stage.session.id) is stage.session
-        stage.clock.advance(302)
-        assert stage.hub.sessions.get(stage.session.id) is None
-        assert (await stage.hub.open(stage.session.id)).id != stage.session.id
-
-    on_stage(scenario)
-
-
-def test_without_a_window_a_session_lasts_as_long_as_it_is_used():
-    async def scenario(stage: Stage) -> None:
-        assert stage.hub.sessions.get(stage.session.id) is stage.session
-        await stage.answered("x", Done("stop"))
-        stage.reader.subscriber.close()
-        stage.clock.advance(0)
-        assert stage.hub.sessions.get(stage.session.id) is None
-
-    on_stage(scenario, options=HubOptions(window_s=0))
-
-
-def test_a_session_with_a_running_answer_is_not_forgotten():
-    async def scenario(stage: Stage) -> None:
-        stage.ask()
-        stage.reader.subscriber.close()
-        stage.clock.advance(590)
-        assert stage.hub.sessions.get(stage.session.id) is stage.session
-
-    on_stage(scenario)
-
-
-def test_sessions_out_of_use_are_bounded_and_the_oldest_go_first():
-    async def scenario(stage: Stage) -> None:
-        sessions: list[Session] = []
-        for _ in range(300):
-            session = stage.hub.create()
-            session.subscribe().close()
-            sessions.append(session)
-        kept = [session for session in sessions if stage.hub.sessions.get(session.id)]
-        assert kept == sessions[-100:]
-        assert stage.hub.sessions.get(stage.session.id) is stage.session
-
-    on_stage(scenario)
-
-
-def test_a_hub_that_closes_takes_no_more_prompts_but_ends_what_runs():
-    async def scenario(stage: Stage) -> None:
-        accepted, waiting = stage.ask("one"), stage.ask("two")
-        stage.puppet.say("Half")
-        await stage.reader.until("delta")
-        await stage.hub.close()
-        assert stage.session.state.nodes[accepted.run].finish_reason == "interrupted"
-        assert stage.puppet.cancelled == [accepted.run]
-        assert list(stage.session.state.queue) == [waiting.id]
-        with pytest.raises(CommandRefused) as refused:
-            stage.hub.ask(stage.hub.create(), UserCommand(message="Hi"))
-        assert refused.value.code == "overloaded"
 
     on_stage(scenario)
 
