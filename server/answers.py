@@ -33,6 +33,7 @@ from server.models import Models
 from server.options import HubOptions
 from server.prompting import Question, prepare
 from server.protocol import NoticeEvent
+from server.quotes import is_quote, quote
 from server.run import BROKE_OFF, Run
 
 RETRY_AFTER_S = 1
@@ -108,7 +109,12 @@ class Answers:
             log.info("answered", request=identity, outcome=outcome, seconds=seconds)
 
     async def events(self, run: Run) -> AsyncGenerator[Event, None]:
-        """The events of a chat's answer: `generate`, over what the conversation has come to."""
+        """The events of a chat's answer: `generate`, over what the conversation has come to; or a quotation."""
+        if is_quote(run.prompt.message):
+            async with aclosing(quote(run.id, run.text)) as events:
+                async for event in events:
+                    yield event
+            return
         if run.checkpoint.asked is None:
             await self._prepare(run)
         assert run.checkpoint.asked is not None
