@@ -15,16 +15,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 import orjson
 
-Stage = Literal["", "told", "end"]
+from server.failures import failure_text
 
 # epoch : seq [: answer : code points of it [: stage]]
-ID = re.compile(r"(\w{1,64}):(\d{1,15})(?::([^:]{1,200}):(\d{1,15})(?::(told|end))?)?", re.ASCII)
-NO_MODEL = ("model_not_found", "model_invalid", "backend_unreachable")
+ID = re.compile(r"(\w{1,64}):(\d{1,15})(?::([^:]{1,200}):(\d{1,15})(?::(told[1-9]\d{0,8}|end))?)?", re.ASCII)
+TOLD, END = "told", "end"
+WORD = re.compile(r"\s*\S+|\s+")
 
 
 class BadPlace(ValueError):
@@ -35,14 +36,14 @@ class BadPlace(ValueError):
 class Place:
     """What a client has: the log of that `epoch` up to `seq`, and `points` code points of the answer that came last.
 
-    `told`: it was also told why that answer failed; `end`: and that it has ended.
+    `stage`: beyond that it was "told" so many code points of why that answer failed; "end": and that it has ended.
     """
 
     epoch: str
     seq: int
     answer: str = ""
     points: int = 0
-    stage: Stage = ""
+    stage: str = ""
 
     @classmethod
     def read(cls, text: str) -> Place:
@@ -51,7 +52,7 @@ class Place:
         if match is None:
             raise BadPlace("That is no event id of this server. Leave it out to begin anew.")
         epoch, seq, answer, points, stage = match.groups(default="")
-        return cls(epoch, int(seq), unquote(answer), int(points or 0), cast(Stage, stage))
+        return cls(epoch, int(seq), unquote(answer), int(points or 0), stage)
 
     def __str__(self) -> str:
         parts = [self.epoch, str(self.seq)]
@@ -66,8 +67,8 @@ NOWHERE = Place("0", 0)  # no log has that epoch: whoever comes back from there 
 class EventEncoder(Protocol):
     """Turns a session's frames, one after the other, into events for one client."""
 
-    def encode(self, frame: str) -> bytes:
-        """The events that say what `frame` does; empty if there are none."""
+    def encode(self, frame: str) -> list[bytes]:
+        """The events that say what `frame` does, in portions that follow one another at the pace of a reader."""
 
 
 class MessageEvents:
@@ -76,10 +77,10 @@ class MessageEvents:
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
 
-    def encode(self, frame: str) -> bytes:
+    def encode(self, frame: str) -> list[bytes]:
         message = orjson.loads(frame)
         place = Place(self._epoch, message["seq"]) if "seq" in message else None
-        return event(message["type"], frame, place)
+        return [event(message["type"], frame, place)]
 
 
 class TextEvents:
@@ -97,10 +98,11 @@ class TextEvents:
         self._last = ""  # the last character the client has of this answer; empty: not known
         self._begun = place is not NOWHERE and not self._answer  # what comes of an answer first says where it begins
 
-    def encode(self, frame: str) -> bytes:
+    def encode(self, frame: str) -> list[bytes]:
+        """The words of a failure are a portion each, as if somebody said them; anything else is one."""
         message: dict[str, Any] = orjson.loads(frame)
         if "seq" not in message:
-            return b""
+            return []
         here = Place(self._epoch, message["seq"])
         before = NOWHERE if message["type"] == "snapshot" else Place(self._epoch, message["seq"] - 1)
         said = list(self._say(message))
@@ -108,7 +110,7 @@ class TextEvents:
         for number, (kind, data, state) in enumerate(said, start=1):
             at = here if number == len(said) else before  # a client that is cut off in between is told the rest again
             events.append(event(kind, data, Place(at.epoch, at.seq, *state)))
-        return b"".join(events)
+        return events if message["type"] == "error" or not events else [b"".join(events)]
 
     def _say(self, message: dict[str, Any]) -> Iterator[_Said]:
         match message["type"]:
@@ -176,18 +178,25 @@ class TextEvents:
         if answer != self._answer:
             self._turn_to(answer, 0)
         self._begun = False
-        if error is not None and self._stage == "":
-            self._stage = "told"
-            gap = "\n\n" if self._points else ""
-            yield self._said("message", f"{answer}|{gap}{failure(error['code'], error['message'])}")
-        self._stage = "end"
+        if error is not None and self._stage != END:
+            yield from self._why(answer, error)
+        self._stage = END
         yield self._said("complete", answer)
+
+    def _why(self, answer: str, error: dict[str, Any]) -> Iterator[_Said]:
+        """What the client does not have yet of the reason for a failure, word by word."""
+        gap = "\n\n" if self._points else ""
+        told = int(self._stage.removeprefix(TOLD) or 0)
+        for word in WORD.findall(f"{gap}{failure_text(error['code'], error['message'])}"[told:]):
+            told += len(word)
+            self._stage = f"{TOLD}{told}"
+            yield self._said("message", f"{answer}|{word}")
 
     def _said(self, kind: str, data: str) -> _Said:
         return kind, data, (self._answer, self._points, self._stage)
 
 
-_Said = tuple[str, str, tuple[str, int, Stage]]
+_Said = tuple[str, str, tuple[str, int, str]]
 
 
 def event(kind: str, data: str, place: Place | None = None) -> bytes:
@@ -195,12 +204,6 @@ def event(kind: str, data: str, place: Place | None = None) -> bytes:
     lines = "\ndata: ".join(data.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     identity = f"id: {place}\n" if place is not None else ""
     return f"event: {kind}\n{identity}data: {lines}\n\n".encode()
-
-
-def failure(code: str, message: str) -> str:
-    """Why an answer failed, in Markdown: a client of texts knows no errors."""
-    headline = "🔴 **Model not loaded**" if code in NO_MODEL else "⚠️ **Model generation failed**"
-    return f"{headline}\n\n{message}"
 
 
 def _over(answer: dict[str, Any]) -> bool:

@@ -28,6 +28,7 @@ from backends.base import (
 from server.checkpoint import Asked, Checkpoint
 from server.clock import Clock, Timer
 from server.coalesce import Channel, Coalescer
+from server.failures import log_failure
 from server.history.records import Piece
 from server.node import Node
 from server.prompt import Prompt
@@ -230,6 +231,7 @@ class Run:
     def _fail(self, code: str, message: str, retry_after: float | None = None) -> None:
         if not self.over:
             self._text.flush()
+            log_failure(self.id, code, message)
             said = {"id": self.id, "code": code, "message": message, "retry_after": retry_after}
             self._conclude(ErrorEvent.model_validate(said))
 

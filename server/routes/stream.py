@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import chain
 from typing import Annotated, Literal
 
 import structlog
@@ -29,6 +30,7 @@ from server.subscriber import Subscriber, TooSlow
 
 PREFIX = "/api/stream"
 PING_EVERY_S = 15.0  # sooner than proxies lose patience
+WORD_EVERY_S = 0.03  # of what is told a word at a time
 RETRY_MS = 1_000  # how soon an EventSource comes back
 
 log = structlog.get_logger()
@@ -123,6 +125,9 @@ class Following(Response):
         await stream.events(f"retry: {RETRY_MS}\n\n".encode())
         async with stream.kept_alive(self._ping_every_s):
             while True:
-                frames = await self.subscriber.frames()
-                if events := b"".join(map(self._encoder.encode, frames)):
-                    await stream.events(events)
+                *missed, newest = map(self._encoder.encode, await self.subscriber.frames())
+                if at_once := b"".join(chain(*missed, newest[:1])):
+                    await stream.events(at_once)
+                for word in newest[1:]:
+                    await asyncio.sleep(WORD_EVERY_S)
+                    await stream.events(word)

@@ -97,7 +97,7 @@ class Log:
         encoder = TextEvents(self.session.epoch, place, self.text_of)
         sent = b""
         while (frame := subscriber.next_frame()) is not None:
-            sent += encoder.encode(frame)
+            sent += b"".join(encoder.encode(frame))
         subscriber.close()
         return sent
 
@@ -264,6 +264,27 @@ def test_a_failure_is_told_in_markdown_and_ends_the_answer(code: str, headline: 
     assert page.completed == {"a": 1}
 
 
+def test_a_failure_is_told_a_word_at_a_time_each_with_a_place_to_come_back_to() -> None:
+    log = Log()
+    log.begin("a")
+    log.write("a", "so")
+    log.end("a", failed=True)
+    events = list(EventSource().take(log.stream()))
+    whole = TextPage()
+    for event in events:
+        whole.see(event)
+    assert whole.texts["a"] == "so\n\n⚠️ **Model generation failed**\n\nIt broke."
+    words = [event.data.partition("|")[2] for event in events if event.kind == "message"]
+    assert words == ["so", "\n\n⚠️", " **Model", " generation", " failed**", "\n\nIt", " broke."]
+    for event in events[1:]:
+        log.reload()
+        rest = TextPage()
+        for missed in EventSource(event.id).take(log.stream(event.id)):
+            rest.see(missed)
+        had = words[: events.index(event) + 1]
+        assert "".join(had) + rest.texts.get("a", "") == whole.texts["a"]
+
+
 # Places
 
 
@@ -272,16 +293,32 @@ def test_a_failure_is_told_in_markdown_and_ends_the_answer(code: str, headline: 
     seq=st.integers(0, 10**15 - 1),
     answer=st.text(min_size=1, max_size=16),
     points=st.integers(0, 10**15 - 1),
-    stage=st.sampled_from(["", "told", "end"]),
+    stage=st.sampled_from(["", "told1", "told47", "end"]),
 )
 def test_a_place_is_read_as_it_was_written(epoch: str, seq: int, answer: str, points: int, stage: str) -> None:
-    place = Place(epoch, seq, answer, points, stage)  # type: ignore[arg-type]
+    place = Place(epoch, seq, answer, points, stage)
     assert Place.read(str(place)) == place
     assert Place.read(f"{epoch}:{seq}") == Place(epoch, seq)
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "1", ":1", "e:", "e:-1", "e:1:", "e:1:a", "e:1:a:b", "e:1:a:1:done", "e:1\n", "é:1", "e:" + "9" * 16]
+    "text",
+    [
+        "x",
+        "1",
+        ":1",
+        "e:",
+        "e:-1",
+        "e:1:",
+        "e:1:a",
+        "e:1:a:b",
+        "e:1:a:1:done",
+        "e:1:a:1:told",
+        "e:1:a:1:told0",
+        "e:1\n",
+        "é:1",
+        "e:" + "9" * 16,
+    ],
 )
 def test_what_is_no_place_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(BadPlace, match=r"^[A-Z].*\.$"):
@@ -300,7 +337,7 @@ def test_frames_travel_whole_and_those_of_the_log_have_a_place(pieces: list[str]
     frames = [log.session.entry(seq).frame for seq in range(1, log.session.head + 1)]
     frames.append(log.session.snapshot_frame())
     frames.append('{"type":"progress","id":"a","phase":"decoding"}')
-    events = list(source.take(b"".join(encoder.encode(frame) for frame in frames)))
+    events = list(source.take(b"".join(portion for frame in frames for portion in encoder.encode(frame))))
     assert [event.data for event in events] == frames
     assert [event.kind for event in events] == [json.loads(frame)["type"] for frame in frames]
     seqs = [*range(1, log.session.head + 1), log.session.head, log.session.head]
