@@ -140,10 +140,15 @@ async def fanout(contestant: Contestant, size: int, frames: int) -> Fanout:
 
 @dataclass
 class Heard:
-    """What one socket heard of an answer, and when: seconds on the clock of `time.perf_counter`."""
+    """What one socket heard of an answer, and when: seconds on the clock of `time.perf_counter`.
+
+    `missed` are the events of the log that it did not hear, between the first that it did and the last.
+    """
 
     times: list[float]
     bytes: int = 0
+    missed: int = 0
+    seq: int | None = None
 
     @property
     def gaps(self) -> list[float]:
@@ -168,6 +173,10 @@ async def recited(contestant: Contestant, sockets: list[Socket], frames: int, pa
 def _listener(contestant: Contestant, heard: Heard, end: asyncio.Future[None]) -> Callable[[bytes], None]:
     def listen(text: bytes) -> None:
         heard.times.append(time.perf_counter())
+        if found := SEQ.search(text):
+            seq = int(found[1])
+            heard.missed += seq - heard.seq - 1 if heard.seq is not None else 0
+            heard.seq = seq
         if contestant.is_end(text):
             if not end.done():
                 end.set_result(None)
@@ -360,8 +369,7 @@ async def slow_reader(ours: Ours, fast: int = 10, frames: int = 3000, length: in
     async with asyncio.timeout(PATIENCE_S):
         await slow.closed
     await closed(sockets)
-    lost = sum(len(alone[0].times) - len(each.times) for each in beside)
-    return SlowReader(_p99_ms(alone), _p99_ms(beside), lost, slow.close_code)
+    return SlowReader(_p99_ms(alone), _p99_ms(beside), sum(each.missed for each in beside), slow.close_code)
 
 
 def _p99_ms(heard: list[Heard]) -> float:
