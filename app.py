@@ -38,6 +38,7 @@ from server.routes.openai_models import openai_models_router
 from server.routes.pages import page_routes
 from server.routes.sessions import sessions_router
 from server.routes.stream import stream_router
+from server.routes.toggle_thinking import toggle_thinking_router
 from server.routes.websocket import chat_socket
 from server.security import SecurityMiddleware
 
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(openai_models_router(hub))
     app.include_router(generate_router(hub))
     app.include_router(chat_router(hub))
+    app.include_router(toggle_thinking_router(hub))
     app.include_router(stream_router(hub))
     app.router.routes += page_routes(ROOT / "static")
     return app

@@ -35,6 +35,7 @@ from server.prompting import Question, prepare
 from server.protocol import NoticeEvent
 from server.quotes import is_quote, quote
 from server.run import BROKE_OFF, Run
+from server.thinking import chosen
 
 RETRY_AFTER_S = 1
 
@@ -127,8 +128,9 @@ class Answers:
         prompt, state = run.prompt, run.session.state
         backend, info = await self._models.resolve(prompt.model or "")
         path = state.path(state.nodes[prompt.id].parent_id)
+        think = chosen(run.session.about) if prompt.think is None else prompt.think
         question = Question(
-            run.id, turns(path), prompt.message, prompt.params, prompt.think, run.session.id, resume_text=run.text
+            run.id, turns(path), prompt.message, prompt.params, think, run.session.id, resume_text=run.text
         )
         prepared = await prepare(question, backend, info, self._options)
         run.prepared(prepared.asked)

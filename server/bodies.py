@@ -1,17 +1,20 @@
-"""Bodies of requests to our own endpoints: JSON, whatever their Content-Type says, read into a model or refused.
+"""Bodies of requests to our own endpoints, read into a model or refused: JSON and, where pages post, forms.
 
-`curl -d` and many a program send JSON under any type, so what a body is shows itself. Knows nothing of what is asked.
+`curl -d` and many a program send JSON under any Content-Type, so what a body is shows itself. Knows nothing of what is
+asked.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 
 SHOWN = 80  # characters of a name that somebody else chose
+MAX_FIELDS = 16  # of a form
 
 
 class Body(BaseModel):
@@ -34,6 +37,19 @@ def read_json(body: bytes) -> object:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise HTTPException(422, f"The body is not JSON: {error}") from error
+
+
+def is_json(body: bytes) -> bool:
+    """Whether `body` means to be JSON. Anything else is taken for a form, no field of which begins like that."""
+    return body.lstrip().startswith((b"{", b"["))
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """The fields of a form as a page posts it. Raises HTTPException."""
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+    except ValueError as error:  # of its encoding, too
+        raise HTTPException(422, "The body is neither a form nor JSON") from error
 
 
 def fitting(kind: type[Asked], data: object) -> Asked:

@@ -34,6 +34,7 @@ from server.run import Run
 from server.running import RunningRequests
 from server.session import Session
 from server.sessions import Sessions
+from server.thinking import chosen, toggled
 from server.turns import Answering, Turns
 
 START_GRACE_S = 0.3
@@ -195,6 +196,13 @@ class Hub:
         What has ended already stays as it is. Raises CommandRefused for an id that never was.
         """
         self._dispatcher(session).stop(identity)
+
+    def toggle_thinking(self, session: Session, enabled: bool | None = None) -> bool:
+        """Turn thinking on or off, or to the other, for the answers that begin in `session` from now on."""
+        session.about = toggled(session.about, enabled)
+        if session.head:  # or there is nothing yet to be kept
+            self.recorder.changed(session, at_once=True)
+        return bool(chosen(session.about))
 
     async def saved(self, session: Session) -> bool:
         """Wait, a second at most, until what `session` is now survives the server. False when it does not."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from html import escape
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter, Request
@@ -20,7 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from server.bodies import Body, fitting, read_json
+from server.bodies import Body, fitting, is_json, read_form, read_json
 from server.caller import caller_of
 from server.commands import CommandRefused
 from server.dispatcher import Accepted
@@ -31,7 +30,6 @@ from server.refusals import refusal
 from server.session import Session
 
 PATH = "/api/chat"
-MAX_FIELDS = 16  # of a form
 STATUSES = {"message_too_long": 413, "overloaded": 503}
 
 Conversing = Callable[[Hub, Request, Mapping[str, Any]], Awaitable[Response]]
@@ -78,8 +76,8 @@ def chat_router(hub: Hub, converse: Conversing = _not_yet) -> APIRouter:
     async def chat(request: Request) -> Response:
         """Say something, or ask with a whole conversation."""
         body = await request.body()
-        if not body.lstrip().startswith((b"{", b"[")):
-            return await _by_form(hub, request, fitting(ChatForm, _fields(body)))
+        if not is_json(body):
+            return await _by_form(hub, request, fitting(ChatForm, read_form(body)))
         asked = read_json(body)
         if isinstance(asked, dict) and "message" not in asked and ("messages" in asked or "model" in asked):
             return await converse(hub, request, asked)
@@ -128,13 +126,6 @@ def fragment(message: str, answer: str) -> str:
     </div>
 </div>
 """
-
-
-def _fields(body: bytes) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
-    except ValueError as error:  # of its encoding, too
-        raise HTTPException(422, "The body is neither a form nor JSON") from error
 
 
 def _refused(refused: CommandRefused) -> JSONResponse:
