@@ -29,6 +29,7 @@ from server.origins import OriginPolicy
 from server.process import connections_within, serve
 from server.request_log import RequestLog
 from server.routes.chat import chat_router
+from server.routes.chat_completions import chat_completions_router
 from server.routes.completions import completions_router
 from server.routes.engine import engine_router
 from server.routes.generate import generate_router
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(engine_router(hub))
     app.include_router(sessions_router(hub))
     app.include_router(completions_router(hub))
+    app.include_router(chat_completions_router(hub))
     app.include_router(openai_models_router(hub))
     app.include_router(generate_router(hub))
     app.include_router(chat_router(hub))

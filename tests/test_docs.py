@@ -12,6 +12,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 from dotenv import dotenv_values
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from app import create_app
 from backends import base
@@ -25,9 +26,11 @@ from server.history.failures import DAMAGED, FULL, LOCKED, READ_ONLY, TAKEN, UNR
 from server.history.records import MessageRecord, Stored
 from server.http_limits import HttpLimits
 from server.meter import EngineReport
-from server.openai.completions import Completion, CompletionRequest
+from server.openai.chat import ChatRequest
+from server.openai.completion_answers import Completion
+from server.openai.completions import CompletionRequest
 from server.openai.errors import failure_body
-from server.openai.requests import read_request
+from server.openai.requests import AnswerRequest, read_request
 from server.process import PING_INTERVAL_S
 from server.routes import websocket
 from server.routes.sessions import FoundLine, ImportAnswer, SessionList
@@ -147,16 +150,23 @@ def test_the_hello_in_the_protocol_is_one() -> None:
 # OpenAI's API
 
 
-def openai_fields() -> dict[str, str]:
-    """The defaults in the table of fields, as JSON; empty where there is none."""
-    table = OPENAI.partition("## What you may say")[2].partition("## ")[0]
-    return dict(re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? ?\|", table, re.MULTILINE))
+def openai_fields(heading: str) -> dict[str, object]:
+    """The defaults in the table of fields below a heading; None where there is none."""
+    table = OPENAI.partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? ?\|", table, re.MULTILINE)
+    return {name: json.loads(default) if default else None for name, default in rows}
 
 
-def test_the_document_has_every_field_of_a_completion_with_its_default() -> None:
-    unsaid = CompletionRequest(prompt="a").model_dump(exclude={"prompt"})
-    said = {name: json.loads(default) if default else None for name, default in openai_fields().items()}
-    assert said == {"prompt": None, **{name: None if value == [] else value for name, value in unsaid.items()}}
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [("### Of a chat only", ChatRequest), ("### Of a completion only", CompletionRequest)],
+    ids=["chat", "completion"],
+)
+def test_the_document_has_every_field_with_its_default(heading: str, kind: type[AnswerRequest]) -> None:
+    said = {**openai_fields("### Of both"), **openai_fields(heading)}
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in kind.model_fields.items()}
+    nothing = ([], {}, PydanticUndefined)
+    assert said == {name: None if value in nothing else value for name, value in defaults.items()}
 
 
 FAILURES = [kind for kind in vars(base).values() if isinstance(kind, type) and issubclass(kind, base.BackendError)]

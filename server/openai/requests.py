@@ -5,18 +5,28 @@ Every field is done or refused by its name; nothing is passed over. `null` is as
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from backends.base import Params
+from backends.base import GenerationRequest, Params
+from server.openai.answers import Form, Head
 from server.openai.errors import BadRequest
 
 DEFAULT_MODEL = "default"  # what programs say that have to name a model, and do not care
 SHOWN = 80  # characters of a name that somebody else chose
+MOST_CHOICES = 10
+KINDS = {"system", "developer", "user", "assistant", "tool"}  # of messages, by their roles
+UNSUPPORTED = "unsupported"  # the type of what a validator of ours refuses, as pydantic's errors tell it
 
 Stop = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=16)]
+TokenId = Annotated[str, Field(pattern=r"^\d{1,9}$")]
+LogitBias = Annotated[dict[TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
 class Strict(BaseModel):
@@ -33,9 +43,10 @@ class Strict(BaseModel):
 
 
 class StreamOptions(Strict):
-    """How to stream."""
+    """How to stream. Pieces are never padded to hide their length, so that can only be declined."""
 
     include_usage: bool = False
+    include_obfuscation: Literal[False] = False
 
 
 class AnswerRequest(Strict):
@@ -45,11 +56,17 @@ class AnswerRequest(Strict):
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
+    logit_bias: LogitBias = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     stop: Stop = Field(default_factory=list)
-    n: Literal[1] = 1
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
+    user: Annotated[str, Field(max_length=512)] | None = None
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -66,15 +83,33 @@ class AnswerRequest(Strict):
         """Whether a stream ends with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
+    def check(self) -> None:
+        """Raise BadRequest for fields that do not go together."""
+        if self.stream_options is not None and not self.stream:
+            raise BadRequest("stream_options is for streams only. Set stream, or leave it out.", "stream_options")
+
+    @abstractmethod
+    def requests(self, identity: str, model: str, fairness_key: str) -> list[GenerationRequest]:
+        """What to ask `model` for, under ids that begin with `identity`."""
+
+    @abstractmethod
+    def form(self, head: Head) -> Form:
+        """How the answer is worded."""
+
     def params(self, max_tokens: int | None) -> Params:
         """How to sample, with at most `max_tokens` tokens; None is what is left of the context."""
         return Params(
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
+            min_p=self.min_p,
             max_tokens=max_tokens,
             stop=tuple(self.stop),
             seed=self.seed,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repeat_penalty=self.repetition_penalty,
+            logit_bias=tuple((int(token), bias) for token, bias in self.logit_bias.items()),
         )
 
 
@@ -89,17 +124,23 @@ def read_request(kind: type[Asked], body: bytes) -> Asked:
         raise BadRequest(f"The body is not JSON: {error}.") from error
     except ValidationError as error:
         raise _first_of(error) from error
-    if asked.stream_options is not None and not asked.stream:
-        raise BadRequest("stream_options is for streams only. Set stream, or leave it out.", "stream_options")
+    asked.check()
     return asked
 
 
 def _first_of(error: ValidationError) -> BadRequest:
     first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])[:SHOWN]
+    field = ".".join(_path(first["loc"]))[:SHOWN]
     if not field:
         return BadRequest("The body is not a JSON object.")
     if first["type"] == "extra_forbidden":
         return BadRequest(f"There is no field {field} here. Leave it out.", field, "unknown_parameter")
-    code = "unsupported_parameter" if first["type"] == "unsupported" else "invalid_value"
-    return BadRequest(f"{field}: {first['msg']}.", field, code)
+    code = "unsupported_parameter" if first["type"] == UNSUPPORTED else "invalid_value"
+    return BadRequest(f"{field}: {first['msg'][:500]}.", field, code)
+
+
+def _path(location: Iterable[int | str]) -> Iterator[str]:
+    """The names and places that lead to a field, without the kinds that pydantic puts after a place in a list."""
+    for before, part in pairwise(("", *location)):
+        if not (isinstance(before, int) and part in KINDS):
+            yield str(part)

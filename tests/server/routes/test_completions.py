@@ -20,7 +20,6 @@ from backends.base import (
     BackendUnreachable,
     ContextOverflow,
     Done,
-    GenerationRequest,
     ModelInfo,
     Overloaded,
     Progress,
@@ -30,11 +29,11 @@ from backends.base import (
 )
 from backends.echo import EchoBackend
 from server.body_limit import BodyLimitMiddleware
-from server.disconnect import WhileConnected
 from server.errors import add_error_handlers
 from server.hub import Hub
-from server.openai.completions import Completing
-from server.routes.completions import completions_router, streamed, whole
+from server.openai.answering import Answering
+from server.openai.completions import CompletionRequest
+from server.routes.completions import completions_router
 from tests.server.doubles import Puppet, eventually
 
 DONE = Done("stop", Usage(prompt_tokens=9, cached_tokens=8, completion_tokens=2))
@@ -200,9 +199,9 @@ def test_a_bad_body_is_a_400_and_never_a_422(client: TestClient, body: str) -> N
 
 
 def test_an_unknown_field_is_named(client: TestClient) -> None:
-    answer = ask(client, best_of=3)
+    answer = ask(client, wurst=3)
     assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "best_of"
+    assert answer.json()["error"]["param"] == "wurst"
 
 
 def test_a_body_too_large_is_a_413_that_says_how_large_it_may_be(client: TestClient) -> None:
@@ -259,9 +258,7 @@ def test_who_waits_when_the_server_stops_is_told_to_come_back(stream: bool) -> N
         puppet, sent, said = Puppet(), [], asyncio.Event()
         hub = Hub([puppet])
         await hub.start()
-        events = hub.generate(GenerationRequest("r", "toy", prompt="a"))
-        completing = Completing("cmpl-r", 0, "puppet/toy")
-        answer = streamed(events, completing, False, 60) if stream else whole(events, completing)
+        asked = CompletionRequest.model_validate({"prompt": "a", "stream": stream})
 
         async def receive() -> Message:
             await asyncio.Event().wait()
@@ -271,14 +268,15 @@ def test_who_waits_when_the_server_stops_is_told_to_come_back(stream: bool) -> N
             sent.append(message)
             said.set()
 
-        serving = asyncio.create_task(WhileConnected(answer)({"type": "http"}, receive, send))
+        answer = await Answering(hub).answer(asked)
+        serving = asyncio.create_task(answer({"type": "http"}, receive, send))
         await eventually(lambda: puppet.requests)
         if stream:
             puppet.say("so ")
             await said.wait()
         serving.cancel()
         await serving
-        assert puppet.cancelled == ["r"]
+        assert len(puppet.cancelled) == 1
         await hub.close()
         return sent
 

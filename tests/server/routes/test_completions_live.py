@@ -96,9 +96,9 @@ def test_the_official_client_raises_what_is_meant() -> None:
             with pytest.raises(openai.NotFoundError) as missing:
                 await client.completions.create(model="nobody", prompt="a")
             assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
-            with pytest.raises(openai.BadRequestError, match="logit_bias") as refused:
-                await client.completions.create(model="echo", prompt="a", logit_bias={"1": 1})
-            assert refused.value.param == "logit_bias"
+            with pytest.raises(openai.BadRequestError, match="suffix") as refused:
+                await client.completions.create(model="echo", prompt="a", suffix="z")
+            assert refused.value.param == "suffix"
             puppet.say(Overloaded("Engine overloaded.", retry_after=2))
             with pytest.raises(openai.InternalServerError, match=r"Engine overloaded\.") as full:
                 await client.completions.create(model="toy", prompt="a", stream=True)

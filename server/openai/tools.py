@@ -1,0 +1,89 @@
+"""Tools that a model may call, and the form its answer has to have, as OpenAI's clients ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from server.openai.errors import BadRequest
+from server.openai.objects import JsonObject
+from server.openai.requests import Strict
+
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Description = Annotated[str, Field(max_length=32_000)]
+CHOICES = ("auto", "none", "required")
+
+
+class FunctionTool(Strict):
+    """A function, with a JSON Schema for its arguments. Arguments always keep to it, `strict` or not."""
+
+    name: FunctionName
+    description: Description = ""
+    parameters: JsonObject = Field(default_factory=dict)
+    strict: bool = False
+
+
+class Tool(Strict):
+    """Something that a model may call."""
+
+    type: Literal["function"]
+    function: FunctionTool
+
+    def plain(self) -> dict[str, Any]:
+        """As backends take it: without what was not said."""
+        return self.model_dump(exclude_unset=True)
+
+
+class ChosenFunction(Strict):
+    """The function that must be called."""
+
+    name: FunctionName
+
+
+class ChosenTool(Strict):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+class JsonSchema(Strict):
+    """The schema that an answer keeps to, `strict` or not. Its name and description are the caller's own."""
+
+    name: FunctionName
+    description: Description = ""
+    schema_: Annotated[JsonObject, Field(alias="schema")]
+    strict: bool = False
+
+
+class ResponseFormat(Strict):
+    """The form of the whole answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    def plain(self) -> dict[str, Any] | None:
+        """As backends take it. None: any text. Raises BadRequest for a type and a schema that do not go together."""
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            told = "json_schema goes with the type json_schema, and with no other"
+            raise BadRequest(f"response_format: {told}.", "response_format")
+        if self.json_schema is not None:
+            return {"type": "json_schema", "schema": self.json_schema.schema_}
+        return None if self.type == "text" else {"type": self.type}
+
+
+def check_choice(tools: Sequence[Tool], choice: str | ChosenTool) -> None:
+    """Raise BadRequest where tools have one name, or one is chosen that there is not."""
+    names = [tool.function.name for tool in tools]
+    if len({*names}) < len(names):
+        raise BadRequest("tools: Two functions have one name.", "tools")
+    if isinstance(choice, ChosenTool):
+        name = choice.function.name
+        if name not in names:
+            raise BadRequest(f"tool_choice: There is no function {name} among the tools.", "tool_choice")
+        if name in CHOICES:
+            raise BadRequest(f"tool_choice: {name} is a word of its own. Give the function another name.", "tools")
+    elif choice == "required" and not tools:
+        raise BadRequest("tool_choice: There are no tools to choose from.", "tool_choice")
