@@ -111,15 +111,24 @@ def create_backends(settings: Settings) -> list[Backend]:
             "model": settings.ollama_model,
             "num_ctx": settings.ollama_num_ctx,
         },
+        "openai": {
+            "host": settings.openai_host,
+            "key": settings.openai_api_key.get_secret_value(),
+            "model": settings.openai_model,
+        },
     }
     backends = []
     for spec in settings.backends:
         if settings.backends.count(spec) > 1:
             raise SettingsError(f"BACKENDS names {spec} more than once.")
+        if spec == "openai" and not settings.openai_host:
+            continue
         try:
             backends.append(create_backend(spec, **options.get(spec, {})))
         except ValueError as error:
             raise SettingsError(f"The backend {spec} of BACKENDS cannot be used: {error}") from error
+    if not backends:
+        raise SettingsError("BACKENDS leaves no backend: name another one, or say by OPENAI_HOST where openai is.")
     return backends
 
 
@@ -133,7 +142,8 @@ def history_opener(settings: Settings) -> Callable[[], Awaitable[History]] | Non
 def hub_options(settings: Settings) -> HubOptions:
     """The part of the settings that the hub works by."""
     shared = {name: getattr(settings, name) for name in HubOptions.__dataclass_fields__ if hasattr(settings, name)}
-    return HubOptions(**shared, expected_models={"ollama": settings.ollama_model})
+    expected = {"ollama": settings.ollama_model, "openai": settings.openai_model}
+    return HubOptions(**shared, expected_models=expected)
 
 
 def body_limits(settings: Settings) -> dict[str, BodyLimit]:

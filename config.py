@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -31,13 +31,16 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, validation_alias=AliasChoices("PORT", "FASTAPI_PORT"))] = 8000
-    backends: CommaList = ["pytorch", "ollama"]
+    backends: CommaList = ["pytorch", "ollama", "openai"]
     model_path: str = EMBEDDED_MODEL
     tokenizer_path: str = ""
     model_dir: str = "models"
     ollama_host: str = ""
     ollama_model: str = ""
     ollama_num_ctx: PositiveInt | None = None
+    openai_host: str = ""
+    openai_api_key: SecretStr = SecretStr("")
+    openai_model: str = ""
     max_tokens: PositiveInt = 200
     system_prompt: str = SYSTEM_PROMPT
     max_batch_size: PositiveInt = 16
@@ -87,8 +90,14 @@ class Settings(BaseSettings):
         return ROOT / value
 
     def effective(self) -> dict[str, Any]:
-        """Every setting as it is in force, by its name in `.env`; passwords in addresses are masked."""
-        return {name.upper(): USERINFO.sub("***@", value) if isinstance(value, str) else value for name, value in self}
+        """Every setting as it is in force, by its name in `.env`; keys, and passwords in addresses, are masked."""
+        return {name.upper(): _shown(value) for name, value in self}
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return str(value)  # stars
+    return USERINFO.sub("***@", value) if isinstance(value, str) else value
 
 
 def load_settings(*files: Path) -> Settings:

@@ -9,6 +9,7 @@ from backends.base import Backend
 BACKENDS: dict[str, str] = {
     "pytorch": "backends.pytorch:PyTorchBackend",
     "ollama": "backends.ollama:OllamaBackend",
+    "openai": "backends.openai:OpenAIBackend",
     "echo": "backends.echo:EchoBackend",
 }
 

@@ -177,3 +177,22 @@ def test_an_unknown_path_is_json(client: TestClient) -> None:
     answer = client.get("/nowhere")
     assert answer.status_code == 404
     assert answer.json() == {"success": False, "error": "Not Found."}
+
+
+def test_a_server_of_openais_api_is_a_backend_where_its_address_is_set() -> None:
+    names = [backend.name for backend in create_backends(Settings(backends=["echo", "openai"]))]
+    assert names == ["echo"]
+    settings = Settings(backends=["echo", "openai"], openai_host="http://127.0.0.1:8080/v1")
+    assert [backend.name for backend in create_backends(settings)] == ["echo", "openai"]
+
+
+def test_an_address_that_is_missing_where_nothing_else_answers_is_asked_for() -> None:
+    with pytest.raises(SettingsError, match="OPENAI_HOST"):
+        create_backends(Settings(backends=["openai"]))
+
+
+@pytest.mark.parametrize("key", ["a b", "clé", "a\nb"])
+def test_a_key_that_is_none_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY") as refused:
+        create_backends(Settings(backends=["openai"], openai_host="there", openai_api_key=key))
+    assert key not in str(refused.value)

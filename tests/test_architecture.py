@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {"app", "benchmark_plot", "config", "cli", "backends", "engine", "server", "tools", "bench"}
 COMPOSITION = {"app", "config", "cli"}
-CONCRETE = {"backends.echo", "backends.ollama", "backends.pytorch"}
+CONCRETE = {"backends.echo", "backends.ollama", "backends.openai", "backends.pytorch"}
 TENSORS = {"engine", "torch"}
 WEB = {"fastapi", "starlette", "uvicorn"}
 DATABASE = {"aiosqlite", "alembic", "asyncpg", "sqlalchemy", "sqlite3"}

@@ -121,6 +121,11 @@ def test_a_password_in_an_address_is_not_shown(address: str) -> None:
     assert shown.partition("@")[2] == address.partition("@")[2]
 
 
+def test_a_key_is_not_shown() -> None:
+    assert "sesame" not in repr(Settings(OPENAI_API_KEY="sesame").effective())
+    assert Settings().effective()["OPENAI_API_KEY"] == ""
+
+
 def test_settings_do_not_change_while_the_server_runs() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().port = 1
