@@ -1,7 +1,8 @@
 """How many connections there may be: of all clients together, and of each one. Counts them, and knows no bytes.
 
 HTTP and WebSockets count alike. A client is its address; of an IPv6 address the first half, since whoever has one
-address there has 2^64 of them. This machine itself is spared the limit for one client: it may be a reverse proxy.
+address there has 2^64 of them. This machine itself and trusted proxies are spared the limit for one client: what those
+pass on is counted by request, for the client that it came from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 RETRY_AFTER_S = 5
 TURNED_AWAY_AT_ONCE = 64  # connections that may be hearing why they are refused
@@ -26,10 +29,8 @@ class Full:
 
 def is_this_machine(address: str) -> bool:
     """Whether `address` is a loopback one, or none, as that of a Unix socket."""
-    if not address:
-        return True
-    parsed = ipaddress.ip_address(address)
-    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+    parsed = parse_address(address)
+    return not address or (parsed is not None and parsed.is_loopback)
 
 
 class Admission:
@@ -49,16 +50,24 @@ class Admission:
         """Why a client at `address` may not have one more, or None."""
         if self.open >= self.total:
             return Full(503, "The server has as many connections as it can bear. Come back in a moment.")
-        if self._clients[client_of(address)] >= self.per_client and not self._spared(address):
+        return None if self._spared(address) else self.crowd(address)
+
+    def crowd(self, address: str) -> Full | None:
+        """Why the client at `address` may have no more for itself, or None."""
+        if self._clients[client_of(address)] >= self.per_client:
             return Full(429, "That is too many connections from one address. Close some, or come back in a moment.")
         return None
 
+    def join(self, address: str) -> Callable[[], None]:
+        """Count one more for the client at `address`, over a connection that is counted already."""
+        client = client_of(address)
+        self._clients[client] += 1
+        return partial(self._part, client)
+
     def enter(self, address: str) -> Callable[[], None]:
         """Count one more. Gives what to call when it is gone."""
-        client = client_of(address)
         self.open += 1
-        self._clients[client] += 1
-        return partial(self._leave, client)
+        return partial(self._leave, self.join(address))
 
     def turn_away(self) -> Callable[[], None] | None:
         """Count one that is being told why it is refused, and give what to call when it is gone; None: too many are."""
@@ -67,8 +76,11 @@ class Admission:
         self.turned_away += 1
         return self._turned
 
-    def _leave(self, client: str) -> None:
+    def _leave(self, part: Callable[[], None]) -> None:
         self.open -= 1
+        part()
+
+    def _part(self, client: str) -> None:
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
@@ -81,7 +93,16 @@ def client_of(address: str) -> str:
     """Whom an address stands for: itself, an IPv6 one for the network of its first 64 bits."""
     if ":" not in address:
         return address
-    parsed = ipaddress.IPv6Address(address)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+    parsed = parse_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+    return str(parsed)
+
+
+def parse_address(text: str) -> Address | None:
+    """The IP address that `text` is, an IPv4 address in IPv6's clothes as itself; None when it is none."""
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

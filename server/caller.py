@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from server.admission import client_of
 from server.history.records import LOCAL
 
 
@@ -29,5 +30,10 @@ def caller_of(scope: Scope) -> Caller:
     caller: Caller | None = scope.get("state", {}).get("caller")
     if caller is not None:
         return caller
+    return Caller(client=client_in(scope))
+
+
+def client_in(scope: Scope) -> str:
+    """The client that made the request of that scope: its address, of an IPv6 one the network, or nothing."""
     client = scope.get("client")
-    return Caller(client=client[0] if client else "")
+    return client_of(client[0]) if client else ""

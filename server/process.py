@@ -113,6 +113,7 @@ def serve(
         app,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # it would believe whatever this machine forwards
         server_header=False,
         http=ChatHttpProtocol.limited(admission or Admission()),
         ws=ChatSocketProtocol,

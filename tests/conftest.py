@@ -14,11 +14,10 @@ import hypothesis
 import pytest
 import uvicorn
 
-from app import create_app
+from app import create_admission, create_app
 from config import Settings
 from engine.errors import KernelsUnavailable
 from engine.kernels.build import build
-from server.admission import Admission
 from server.http_protocol import ChatHttpProtocol
 from server.websocket_protocol import ChatSocketProtocol
 
@@ -64,8 +63,10 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _running(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    http = ChatHttpProtocol.limited(Admission())
-    config = uvicorn.Config(create_app(settings), http=http, ws=ChatSocketProtocol, log_config=None)
+    admission = create_admission(settings, settings.max_connections)
+    app = create_app(settings, admission)
+    http = ChatHttpProtocol.limited(admission)
+    config = uvicorn.Config(app, http=http, ws=ChatSocketProtocol, log_config=None, proxy_headers=False)
     server = _Server(config)
     up = threading.Event()
 

@@ -83,6 +83,7 @@ async def listening(
         "ws_ping_timeout": ping_s,
         "ws_per_message_deflate": False,
         "log_config": None,
+        "proxy_headers": False,
         "lifespan": "off",
     }
     server = Server(uvicorn.Config(app, **{**usual, **config}))
