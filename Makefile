@@ -30,7 +30,7 @@ kernels: $(venv)/.made ## Compile the engine's kernels now, instead of beside th
 	@$(python) -m engine.kernels.build
 
 .PHONY: test
-test: $(venv)/.test chromium postgresql model ## Check style, types and behaviour, the browser tests included
+test: $(venv)/.test chromium postgresql redis model ## Check style, types and behaviour, the browser tests included
 	@sh tools/check.sh $(python)
 
 .PHONY: bench
@@ -44,6 +44,10 @@ chromium:
 .PHONY: postgresql
 postgresql:
 	@sh tools/install_postgresql.sh
+
+.PHONY: redis
+redis:
+	@sh tools/install_redis.sh
 
 .PHONY: lock
 lock: $(venv)/.made ## Pin the newest dependencies that pyproject.toml allows (uses the network)

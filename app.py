@@ -17,16 +17,20 @@ from starlette.middleware.gzip import GZipMiddleware
 from backends import create_backend
 from backends.base import Backend
 from config import ROOT, Settings, SettingsError, load_settings
-from server.admission import Admission
+from server.admission import Admission, is_this_machine
 from server.body_limit import BodyLimit, BodyLimitMiddleware
 from server.errors import add_error_handlers
 from server.history.store import History
 from server.hub import Hub
 from server.last_resort import LastResort, watch_process
+from server.limiting.limiter import RateLimiter
+from server.limiting.middleware import RateLimitMiddleware
 from server.logs import configure_logs
 from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.process import connections_within, serve
+from server.proxied_admission import ProxiedAdmission
+from server.proxies import Proxies, TrustedProxies
 from server.request_log import RequestLog
 from server.routes.chat import chat_router
 from server.routes.chat_completions import chat_completions_router
@@ -46,8 +50,13 @@ from server.security import SecurityMiddleware
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application: backends, hub, routes. The hub starts and ends with the application's lifespan."""
+def create_app(settings: Settings, admission: Admission | None = None) -> FastAPI:
+    """Build the application: backends, hub, routes. The hub starts and ends with the application's lifespan.
+
+    `admission`: the count of connections that the server around the application keeps. Raises SettingsError.
+    """
+    admission = admission or create_admission(settings, settings.max_connections)
+    limiter = create_limiter(settings)
     hub = Hub(create_backends(settings), hub_options(settings), open_history=history_opener(settings))
     policy = OriginPolicy(settings.host, settings.port, settings.allowed_hosts, settings.allowed_origins)
 
@@ -59,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         finally:
             await hub.close()
+            await limiter.close()
 
     app = FastAPI(
         title="Switchboard",
@@ -72,10 +82,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, others=body_limits(settings))
     app.add_middleware(LastResort)
+    app.add_middleware(RateLimitMiddleware, limiter=limiter)
+    app.add_middleware(ProxiedAdmission, admission=admission)
     app.add_middleware(SecurityMiddleware, policy=policy)
     app.add_middleware(RequestLog)
+    app.add_middleware(Proxies, trusted=trusted_proxies(settings))
     add_error_handlers(app)
-    app.router.routes.append(chat_socket(hub, policy))  # before the routers, each of which is asked in turn
+    app.router.routes.append(chat_socket(hub, policy, limiter))  # before the routers, each of which is asked in turn
     app.include_router(health_router(hub))
     app.include_router(models_router(hub))
     app.include_router(engine_router(hub))
@@ -139,6 +152,34 @@ def history_opener(settings: Settings) -> Callable[[], Awaitable[History]] | Non
     return lambda: History.open(settings.database_url, ROOT)
 
 
+def trusted_proxies(settings: Settings) -> TrustedProxies:
+    """The proxies that the settings name. Raises SettingsError for one that is no address and no network."""
+    try:
+        return TrustedProxies(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"TRUSTED_PROXIES cannot be used: {error}. Mend it in .env.") from error
+
+
+def create_admission(settings: Settings, connections: int) -> Admission:
+    """The count of connections. Trusted proxies have as many as they need: those they speak for are counted apart."""
+    trusted = trusted_proxies(settings)
+    return Admission(
+        connections,
+        settings.max_connections_per_client,
+        spared=lambda address: is_this_machine(address) or address in trusted,
+    )
+
+
+def create_limiter(settings: Settings) -> RateLimiter:
+    """The rate limit that the settings ask for. Raises SettingsError."""
+    try:
+        return RateLimiter(
+            settings.rate_limit, settings.rate_limit_store, loopback=settings.rate_limit_loopback == "on"
+        )
+    except ValueError as error:
+        raise SettingsError(f"RATE_LIMIT or RATE_LIMIT_STORE cannot be used: {error}. Mend it in .env.") from error
+
+
 def hub_options(settings: Settings) -> HubOptions:
     """The part of the settings that the hub works by."""
     shared = {name: getattr(settings, name) for name in HubOptions.__dataclass_fields__ if hasattr(settings, name)}
@@ -178,8 +219,8 @@ def main() -> int:
         watch_process()
         log.info("🚀 Starting Switchboard")
         log.info("configuration", **settings.effective())
-        app = create_app(settings)
-        admission = Admission(connections_within(settings.max_connections), settings.max_connections_per_client)
+        admission = create_admission(settings, connections_within(settings.max_connections))
+        app = create_app(settings, admission)
         return serve(app, settings.host, settings.port, settings.max_frame_bytes, admission, drain=app.state.hub.drain)
     except SettingsError as error:
         print(f"Switchboard cannot start. {error}", file=sys.stderr)  # noqa: T201

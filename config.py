@@ -64,13 +64,17 @@ class Settings(BaseSettings):
     max_import_bytes: PositiveInt = 64 * 1024 * 1024
     max_connections: PositiveInt = 4096
     max_connections_per_client: PositiveInt = 512
+    trusted_proxies: CommaList = []
+    rate_limit: str = "100/minute"
+    rate_limit_store: str = "memory://"
+    rate_limit_loopback: Literal["on", "off"] = "off"
     drain_timeout_s: Annotated[float, Field(ge=0)] = 30
     allowed_origins: CommaList = []
     allowed_hosts: CommaList = []
     auth: Literal["auto", "off"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("backends", "allowed_origins", "allowed_hosts", mode="before")
+    @field_validator("backends", "trusted_proxies", "allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -65,6 +65,10 @@ class Dispatcher:
         self._turns.receipts.keep(ack)
         return ack
 
+    def was_done(self, command: ClientMessage) -> bool:
+        """Whether `command` was done before, under the same `cmd_id`."""
+        return self._turns.receipts.find(command.cmd_id) is not None
+
     def ask(self, command: UserCommand) -> Accepted:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
         prompt = accept(command, self._session.state, self._max_chars)

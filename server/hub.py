@@ -186,6 +186,10 @@ class Hub:
         """Do what a client asks, once: the same `cmd_id` again gets the same answer. Raises CommandRefused."""
         return self._dispatcher(session).execute(command)
 
+    def was_done(self, session: Session, command: ClientMessage) -> bool:
+        """Whether a client sends again what was done before: nothing more comes of it."""
+        return self._dispatcher(session).was_done(command)
+
     def ask(self, session: Session, command: UserCommand) -> Accepted:
         """Say something: it is answered at once, or when the answers before it have ended. Raises CommandRefused."""
         return self._dispatcher(session).ask(command)

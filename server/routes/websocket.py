@@ -18,17 +18,21 @@ from server.connections import Connection
 from server.hello import hello
 from server.history.records import HistoryError
 from server.hub import Hub
+from server.limiting.limiter import OFF, RateLimiter
 from server.origins import OriginPolicy
 from server.protocol import (
     Ack,
     BadFrame,
     ClientMessage,
     CloseCode,
+    ContinueCommand,
+    EditCommand,
     ErrorCode,
     ErrorMessage,
     Message,
     PingCommand,
     Pong,
+    RegenerateCommand,
     UserCommand,
     encode,
     parse_command,
@@ -45,10 +49,12 @@ COMMANDS_AT_ONCE = 40
 REFUSALS_IN_A_ROW = 40
 RETRY_AFTER_S = 5
 MAX_SEQ_DIGITS = 15
+STARTS_WORK = (UserCommand, EditCommand, RegenerateCommand, ContinueCommand)
 
 
-def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
-    """The route of `/ws`, over `hub`, for the pages that `policy` lets in."""
+def chat_socket(hub: Hub, policy: OriginPolicy, limiter: RateLimiter | None = None) -> WebSocketRoute:
+    """The route of `/ws`, over `hub`, for the pages that `policy` lets in, and as often as `limiter` allows."""
+    limiter = limiter or RateLimiter(OFF)
 
     async def endpoint(websocket: WebSocket) -> None:
         refusal = _refusal(websocket, policy)
@@ -58,7 +64,7 @@ def chat_socket(hub: Hub, policy: OriginPolicy) -> WebSocketRoute:
         await hub.connections.connect(websocket)
         try:
             connection = await greet(hub, websocket)
-            await connection.run(Conversing(hub, connection).handle)
+            await connection.run(Conversing(hub, connection, limiter).handle)
         except HistoryError as error:
             log.warning("a conversation could not be read", reason=str(error))
             await websocket.close(CloseCode.TRY_AGAIN, f"retry_after={RETRY_AFTER_S}")
@@ -135,16 +141,18 @@ def _error(code: ErrorCode, text: str) -> ErrorMessage:
 class Conversing:
     """Handles one connection's frames: each is done, answered with an error, or one too many."""
 
-    def __init__(self, hub: Hub, connection: Connection) -> None:
+    def __init__(self, hub: Hub, connection: Connection, limiter: RateLimiter) -> None:
         self._hub = hub
         self._connection = connection
+        self._limiter = limiter
+        self._whom = limiter.whom(connection.websocket.scope)
         self._bucket = TokenBucket(COMMANDS_PER_S, COMMANDS_AT_ONCE, hub.clock)
         self._bad_frames = 0
         self._refusals = 0
 
     async def handle(self, text: str | None) -> None:
         """Take one frame; None is one that is not text."""
-        answer = self._limited(text) or self._answer(text)
+        answer = self._limited(text) or await self._answer(text)
         if answer is not None:
             subscriber = self._connection.subscriber
             if isinstance(answer, Ack):
@@ -159,14 +167,9 @@ class Conversing:
         self._refusals += 1
         if self._refusals >= REFUSALS_IN_A_ROW:
             self._connection.close(CloseCode.FLOOD, f"retry_after={RETRY_AFTER_S}")
-        return ErrorMessage(
-            code="rate_limited",
-            message="That is too much at once.",
-            cmd_id=_cmd_id(text),
-            retry_after=round(wait, 3),
-        )
+        return _too_much(wait, _cmd_id(text))
 
-    def _answer(self, text: str | None) -> Message | None:
+    async def _answer(self, text: str | None) -> Message | None:
         try:
             if text is None:
                 raise BadFrame("bad_message", "A frame is text, and this one is not.")
@@ -174,15 +177,20 @@ class Conversing:
         except BadFrame as bad:
             return self._bad(bad)
         self._bad_frames = 0
-        return self._do(command)
+        return await self._do(command)
 
-    def _do(self, command: ClientMessage) -> Message | None:
+    async def _do(self, command: ClientMessage) -> Message | None:
         if isinstance(command, PingCommand):
             return Pong(cmd_id=command.cmd_id)
         if isinstance(command, UserCommand) and command.cmd_id is None and not command.message.strip():
             return None
+        session = self._connection.subscriber.session
+        if isinstance(command, STARTS_WORK) and not self._hub.was_done(session, command):
+            verdict = await self._limiter.take(self._whom)
+            if verdict is not None and verdict.wait_s > 0:
+                return _too_much(verdict.wait_s, command.cmd_id)
         try:
-            return self._hub.execute(self._connection.subscriber.session, command)
+            return self._hub.execute(session, command)
         except CommandRefused as refused:
             return refused.error(command.cmd_id)
 
@@ -191,6 +199,12 @@ class Conversing:
         if self._bad_frames >= BAD_FRAMES_IN_A_ROW:
             self._connection.close(CloseCode.BAD_CLIENT, "bad frames only")
         return ErrorMessage(code=bad.code, message=bad.message, cmd_id=bad.cmd_id)
+
+
+def _too_much(wait_s: float, cmd_id: str | None) -> ErrorMessage:
+    return ErrorMessage(
+        code="rate_limited", message="That is too much at once.", cmd_id=cmd_id, retry_after=round(wait_s, 3)
+    )
 
 
 def _cmd_id(text: str | None) -> str | None:

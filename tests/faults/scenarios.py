@@ -55,6 +55,11 @@ SCENARIOS: dict[int, str] = {
     50: "the event loop is never held up",
     57: "model names that lead elsewhere",
     58: "a folder of models that nobody should have",
+    63: "limits behind proxies, and addresses made up",
+    65: "addresses that lead elsewhere",
+    68: "headers on every answer",
+    70: "what clients send cannot forge a line of the log",
+    74: "nothing private in what the probes and measures say",
 }
 TEST_NAME = re.compile(r"test_(\d\d)_")
 
