@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.errors import PromptTooLong
-from engine.sampling_params import MOST_ANSWERS, SamplingParams
+from engine.errors import ParameterError, PromptTooLong
+from engine.sampling_params import MOST_ANSWERS, MOST_LOGPROBS, SamplingParams
+
+MOST_PENALTY = 100
+MOST_BIAS = 100
 
 
 def check_prompt(
@@ -25,6 +28,22 @@ def check_prompt(
             f"The prompt has {len(token_ids):,} tokens and the model's context holds {context_length:,},"
             " the answer included. Shorten it."
         )
+
+
+def check_params(params: SamplingParams, vocab_size: int) -> None:
+    """Raises ParameterError for what changes the logits in ways that have no meaning."""
+    for field in ("presence_penalty", "frequency_penalty"):
+        if not abs(getattr(params, field)) <= MOST_PENALTY:
+            raise ParameterError(f"{field} must be from {-MOST_PENALTY} to {MOST_PENALTY}.", field)
+    if not 0 < params.repeat_penalty <= MOST_PENALTY:
+        raise ParameterError(f"repeat_penalty must be above 0, and {MOST_PENALTY} at most.", "repeat_penalty")
+    for token_id, bias in params.logit_bias:
+        if not 0 <= token_id < vocab_size:
+            raise ParameterError(f"logit_bias names the token {token_id}, which the model does not have.", "logit_bias")
+        if not abs(bias) <= MOST_BIAS:
+            raise ParameterError(f"A logit_bias must be from {-MOST_BIAS} to {MOST_BIAS}.", "logit_bias")
+    if params.logprobs is not None and not 0 <= params.logprobs <= MOST_LOGPROBS:
+        raise ParameterError(f"Log probabilities of 0 to {MOST_LOGPROBS} likely tokens can be told.", "logprobs")
 
 
 def check_resumed(resumed: Sequence[int], n: int, vocab_size: int) -> None:

@@ -25,3 +25,15 @@ class TemplateError(EngineError):
 
 class KernelsUnavailable(EngineError):
     """The compiled kernels cannot be built or used here. PyTorch's own do the work instead."""
+
+
+class GrammarError(EngineError):
+    """The form that an answer is to have is not supported, takes too much, or cannot be kept."""
+
+
+class ParameterError(EngineError):
+    """A parameter of the request is out of its range. `field` names it."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field

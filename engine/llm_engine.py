@@ -12,15 +12,20 @@ from collections.abc import Sequence as SequenceOf
 from itertools import islice
 from pathlib import Path
 
-from engine.admission import check_prompt, check_resumed
+from torch import Tensor
+
+from engine.admission import check_params, check_prompt, check_resumed
 from engine.block_manager import BlockManager
 from engine.computation import Computation
 from engine.config import EngineConfig
 from engine.detokenizer import StopChecker
+from engine.guide import Guide
 from engine.loading import LoadedModel, load_model
+from engine.logit_shaping import LogitShaper
+from engine.logprobs import TokenScore, score
 from engine.model_runner import ModelRunner
 from engine.output import EngineStats, StepOutput
-from engine.sampler import Pick
+from engine.picking import picks_of, shape
 from engine.sampling_params import SamplingParams
 from engine.scheduler import Chunk, Scheduler
 from engine.sequence import Sequence, sibling_seed
@@ -65,6 +70,7 @@ class LLMEngine:
         priority: int = 0,
         begun: bool = False,
         resumed: SequenceOf[int] = (),
+        guide: Guide | None = None,
     ) -> int:
         """Queue a prompt; `step` answers it, `n` times. Returns the seed, which is drawn here if `params` has none.
 
@@ -72,18 +78,21 @@ class LLMEngine:
         `begun` says that the prompt ends in the midst of the text that is to go on.
         `resumed` are the first tokens of the one answer, which an earlier run has sampled with this seed: it goes on
         after them as that run would have, and gives what is new.
-        Raises PromptTooLong, QueueFull, and ValueError for what no request may be.
+        `guide` keeps every answer in a form; it belongs to the engine from here on.
+        Raises PromptTooLong, QueueFull, ParameterError, GrammarError, and ValueError for what no request may be.
         """
         if request_id in self._unfinished:
             raise ValueError(f"The request {request_id} is running already.")
         check_prompt(token_ids, params, n, self.tokenizer.vocab_size, self.context_length)
         check_resumed(resumed, n, self.tokenizer.vocab_size)
+        check_params(params, self.tokenizer.vocab_size)
         seed = secrets.randbits(63) if params.seed is None else params.seed
 
         def answer(index: int, source: Sequence | None) -> Sequence:
+            tokens, own_guide = list(token_ids), guide.fork() if guide is not None and index else guide
             return Sequence(
                 request_id,
-                tokens=list(token_ids),
+                tokens=tokens,
                 prompt_tokens=len(token_ids),
                 length_limit=min(len(token_ids) + params.max_tokens, self.context_length),
                 params=params,
@@ -93,12 +102,16 @@ class LLMEngine:
                 fairness_key=fairness_key,
                 priority=priority,
                 index=index,
+                guide=own_guide,
+                shaper=LogitShaper.wanted(params, tokens, len(token_ids), own_guide),
                 source=source,
             )
 
         first = answer(0, None)
-        first.resume(resumed, self.tokenizer.eos_ids.__contains__)
         first.forks = [answer(index, first) for index in range(1, n)]
+        first.resume(resumed, self.tokenizer.eos_ids.__contains__)
+        if guide is not None:
+            guide.check()
         if first.finish_reason is None:
             self._scheduler.add(first)
         else:
@@ -127,9 +140,10 @@ class LLMEngine:
         meter.done("schedule")
         logits = self._runner.run(chunks)
         meter.done("model")
-        tokens = self._sample(logits, _picks(chunks))
+        raw = shape(logits, chunks)
+        tokens = self._sample(logits, picks_of(chunks))
         meter.done("sample")
-        outputs = self._postprocess(chunks, tokens)
+        outputs = self._postprocess(chunks, tokens, raw)
         meter.done("postprocess")
         meter.count(sum(len(output.new_token_ids) for output in outputs))
         return over + outputs
@@ -195,29 +209,40 @@ class LLMEngine:
             self._finish(sequence)
         return outputs
 
-    def _postprocess(self, chunks: list[Chunk], tokens: list[int]) -> list[StepOutput]:
+    def _postprocess(self, chunks: list[Chunk], tokens: list[int], raw: dict[Sequence, Tensor]) -> list[StepOutput]:
         rows = iter(tokens)
-        return [self._take(chunk, list(islice(rows, chunk.wanted))) for chunk in chunks]
+        return [self._take(chunk, list(islice(rows, chunk.wanted)), raw.get(chunk.sequence)) for chunk in chunks]
 
-    def _take(self, chunk: Chunk, sampled: list[int]) -> StepOutput:
-        """Let a sequence have what was computed and sampled for it."""
+    def _take(self, chunk: Chunk, sampled: list[int], logits: Tensor | None) -> StepOutput:
+        """Let a sequence have what was computed and sampled for it. Of `logits`, it is told the log probabilities."""
         sequence = chunk.sequence
+        if sequence.error is not None:
+            sampled = []
         new, text = sequence.accept(sampled, chunk.drafts, self.tokenizer.eos_ids.__contains__)
         accepted = max(0, len(new) - 1)
         self._scheduler.commit(chunk, accepted)
         self._count(chunk, new, accepted)
-        output = self._output(sequence, new, text)
-        if sequence.finish_reason is not None:
+        scores = None if logits is None else score(logits[: len(new)], new, sequence.params.logprobs or 0)
+        output = self._output(sequence, new, text, scores)
+        if sequence.finish_reason is not None or sequence.error is not None:
             self._finish(sequence)
         return output
 
-    def _output(self, sequence: Sequence, new: tuple[int, ...] = (), text: str = "") -> StepOutput:
+    def _output(
+        self,
+        sequence: Sequence,
+        new: tuple[int, ...] = (),
+        text: str = "",
+        logprobs: tuple[TokenScore, ...] | None = None,
+    ) -> StepOutput:
         return StepOutput(
             sequence.request_id,
             sequence.index,
             new_token_ids=new,
             text=text,
+            logprobs=logprobs,
             finish_reason=sequence.finish_reason,
+            error=sequence.error,
             prefilled=min(sequence.computed, sequence.prompt_tokens + sequence.resumed),
             prompt_tokens=sequence.prompt_tokens,
             cached=sequence.cached or 0,
@@ -236,13 +261,3 @@ class LLMEngine:
         if not answers:
             del self._unfinished[sequence.request_id]
             self._finished += 1
-
-
-def _picks(chunks: list[Chunk]) -> list[Pick]:
-    """What is sampled from each row of the step's logits."""
-    return [
-        Pick(sequence.params, sequence.seed, len(sequence.tokens) + ahead)
-        for chunk in chunks
-        for sequence in (chunk.sequence,)
-        for ahead in range(chunk.wanted)
-    ]

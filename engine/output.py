@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from engine.errors import EngineError
 from engine.sequence import FinishReason
+
+if TYPE_CHECKING:  # brings torch, which takes seconds to import
+    from engine.logprobs import TokenScore
 
 
 @dataclass(slots=True, frozen=True)
@@ -14,16 +19,18 @@ class StepOutput:
 
     `prefilled` tells how far the prompt, of `prompt_tokens`, has been read, and after it the tokens that the answer was
     resumed with; `cached` of the prompt's did not need to be. There may be several new tokens. `text` is empty while a
-    character is unfinished or a stop string may be starting.
+    character is unfinished or a stop string may be starting. `logprobs` has one entry for each new token, where asked
+    for. `error` ends the answer without a `finish_reason`.
     """
 
     request_id: str
     index: int = 0
     new_token_ids: tuple[int, ...] = ()
     text: str = ""
-    logprobs: tuple[float, ...] | None = None
+    logprobs: tuple[TokenScore, ...] | None = None
     canvas: None = None
     finish_reason: FinishReason | None = None
+    error: EngineError | None = None
     prefilled: int = 0
     prompt_tokens: int = 0
     cached: int = 0

@@ -13,6 +13,8 @@ from engine.output import EngineStats, StepOutput
 from engine.sampling_params import SamplingParams
 
 if TYPE_CHECKING:  # brings torch, which takes seconds to import
+    from engine.guide import Guide
+    from engine.structured import Grammars
     from engine.tokenizer import Tokenizer
 
 
@@ -28,6 +30,7 @@ class Request:
     priority: int = 0
     begun: bool = False
     resumed: tuple[int, ...] = ()
+    guide: Guide | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,6 +47,7 @@ class Ready:
 
     tokenizer: Tokenizer
     context_length: int
+    grammars: Grammars
 
 
 @dataclass(slots=True, frozen=True)

@@ -184,6 +184,8 @@ class Scheduler:
         if self._proposer is None or room <= 0:
             return ()
         drafts = self._proposer.propose(sequence, room)
+        if drafts and sequence.guide is not None:
+            drafts = drafts[: sequence.guide.allowed(drafts)]
         stop = sequence.computed + 1 + len(drafts)
         return drafts if self.blocks.needed(sequence.table, sequence.computed, stop) <= self.blocks.free else ()
 

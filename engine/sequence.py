@@ -6,11 +6,16 @@ from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.block_manager import BlockTable
 from engine.detokenizer import StopChecker, StreamDecoder
+from engine.errors import EngineError
 from engine.sampling_params import SamplingParams
+
+if TYPE_CHECKING:  # brings torch, which takes seconds to import
+    from engine.guide import Guide
+    from engine.logit_shaping import LogitShaper
 
 FinishReason = Literal["stop", "length"]
 
@@ -23,7 +28,7 @@ class Sequence:
     `length_limit` is how many tokens there may be in all. `forks` are further answers to the same prompt: they begin
     when it has been read, on the blocks of their `source`. `cached` says how many of the prompt's tokens did not need
     to be computed, and is None before the sequence has run. `came` is when its client came to wait for it, by the
-    clock of the queue.
+    clock of the queue. `shaper` changes its logits, `guide` keeps it in a form, and `error` says why that failed.
     """
 
     request_id: str
@@ -37,6 +42,8 @@ class Sequence:
     fairness_key: str = ""
     priority: int = 0
     index: int = 0
+    guide: Guide | None = None
+    shaper: LogitShaper | None = None
     source: Sequence | None = None
     forks: list[Sequence] = field(default_factory=list)
     came: int = 0
@@ -45,6 +52,7 @@ class Sequence:
     cached: int | None = None
     table: BlockTable = field(default_factory=BlockTable)
     finish_reason: FinishReason | None = None
+    error: EngineError | None = None
 
     @property
     def remaining(self) -> int:
@@ -81,9 +89,14 @@ class Sequence:
             self.finish_reason = "stop"
             return self._last_text()
         self.tokens.append(token_id)
+        if self.guide is not None:
+            self.guide.consume(token_id)
         text, stopped = self.stop.push(self.decoder.push(token_id))
         if stopped:
             self.finish_reason = "stop"
+        elif self.guide is not None and self.guide.is_whole:
+            self.finish_reason = "stop"
+            text += self._last_text()
         elif len(self.tokens) >= self.length_limit:
             self.finish_reason = "length"
             text += self._last_text()

@@ -45,7 +45,7 @@ class Tokenizer:
         self.eos_ids = vocabulary.eos_ids
         self.bos_id = vocabulary.special_ids.get("bos")
         self.add_bos = vocabulary.add_bos and self.bos_id is not None
-        self._types = vocabulary.types
+        self._names, self._types = vocabulary.tokens, vocabulary.types
         self._text_model = make_text_model(vocabulary)
         if rules is not None:
             self._text_model = TokenizerJSON(rules, vocabulary, self._text_model)
@@ -97,6 +97,10 @@ class Tokenizer:
         if not 0 <= token_id < self.vocab_size or self._types[token_id] in _SILENT:
             return b""
         return self._text_model.token_bytes(token_id)
+
+    def token_name(self, token_id: int) -> str:
+        """How the vocabulary writes a token: of a control token, what a template writes for it."""
+        return self._names[token_id] if 0 <= token_id < self.vocab_size else ""
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`. Bytes that are not UTF-8 become U+FFFD."""

@@ -119,8 +119,10 @@ class EngineWorker:
 
     def _serve(self) -> bool:
         """Build an engine and run it. False if it broke and is to be built anew."""
+        from engine.structured import Grammars
+
         engine = self._load()
-        self._report(Ready(engine.tokenizer, engine.context_length))
+        self._report(Ready(engine.tokenizer, engine.context_length, Grammars(engine.tokenizer)))
         self._report(Measured(engine.stats()))
         self._await_kernels(engine)
         try:
@@ -211,6 +213,7 @@ class EngineWorker:
                 priority=request.priority,
                 begun=request.begun,
                 resumed=request.resumed,
+                guide=request.guide,
             )
         except (EngineError, ValueError) as error:
             self._report(Rejected(request.request_id, error))

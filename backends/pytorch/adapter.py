@@ -198,20 +198,12 @@ def _check(request: GenerationRequest) -> None:
         raise Unsupported(f"n must be from 1 to {MOST_ANSWERS}.", field="n")
     if request.n > 1 and request.resume_token_ids:
         raise Unsupported("Only one answer can be resumed.", field="n")
-    params = request.params
-    refused = {
-        "logprobs": request.logprobs is not None,
-        "tools": bool(request.tools),
-        "response_format": request.response_format is not None,
-        "presence_penalty": params.presence_penalty != 0,
-        "frequency_penalty": params.frequency_penalty != 0,
-        "repeat_penalty": params.repeat_penalty != 1,
-        "logit_bias": bool(params.logit_bias),
-        "params.diffusion": params.diffusion is not None,
-    }
-    for field, asked in refused.items():
-        if asked:
-            raise Unsupported(f"The engine does not support {field} yet. Leave it out.", field=field)
+    if request.response_format is not None and request.params.stop:
+        raise Unsupported("A stop string could cut a document in two. Leave it out.", field="stop")
+    if request.tools and request.tool_choice != "none":
+        raise Unsupported("The engine does not support tools yet. Leave them out.", field="tools")
+    if request.params.diffusion is not None:
+        raise Unsupported("The engine runs no diffusion models. Leave diffusion out.", field="diffusion")
 
 
 def _plain_info(path: Path) -> ModelInfo:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
-from backends.base import BackendError, Done, Event, Progress, Text, Timings, Usage
+from backends.base import BackendError, Done, Event, Progress, Text, Timings, TokenLogprob, Usage
 from engine.output import StepOutput
 
 
@@ -21,6 +21,7 @@ class _Choice:
     tokens: int = 0  # written here
     first_token: float | None = None
     textless: list[int] = field(default_factory=list)  # tokens whose text is not certain yet
+    logprobs: list[TokenLogprob] = field(default_factory=list)  # theirs
 
 
 class Answer:
@@ -52,8 +53,8 @@ class Answer:
         """It is this request's turn after `place - 1` others."""
         self._events.put_nowait(Progress("queued", position=place))
 
-    def take(self, output: StepOutput, step_started: float) -> None:
-        """Turn what a step gave into events."""
+    def take(self, output: StepOutput, step_started: float, logprobs: tuple[TokenLogprob, ...] = ()) -> None:
+        """Turn what a step gave into events. `logprobs` are those of its new tokens, where they are asked for."""
         now = time.monotonic()
         if self._started is None:
             self._started = step_started
@@ -63,6 +64,7 @@ class Answer:
             self._events.put_nowait(Progress("prefill", output.prefilled, total, output.cached))
         choice = self._choices[output.index]
         if output.new_token_ids:
+            choice.logprobs += logprobs
             self._take_tokens(choice, output, now)
         if output.finish_reason is not None:
             usage = Usage(output.prompt_tokens, output.cached, self._resumed + choice.tokens)
@@ -73,9 +75,13 @@ class Answer:
             choice.first_token = now
         choice.tokens += len(output.new_token_ids)
         choice.textless += output.new_token_ids
-        if output.text:
-            self._events.put_nowait(Text(output.text, tuple(choice.textless), index=output.index))
+        if output.finish_reason == "stop" and choice.logprobs and not choice.logprobs[-1].data:
+            choice.textless.pop(), choice.logprobs.pop()  # the token that ended it is no part of the text
+        if output.text or (output.finish_reason == "length" and choice.logprobs):
+            logprobs = tuple(choice.logprobs) or None
+            self._events.put_nowait(Text(output.text, tuple(choice.textless), logprobs, output.index))
             choice.textless.clear()
+            choice.logprobs.clear()
 
     def _timings(self, choice: _Choice, now: float) -> Timings:
         assert self._started is not None

@@ -27,10 +27,12 @@ from backends.base import (
     Unsupported,
 )
 from backends.pytorch.answer import Answer
+from backends.pytorch.likelihoods import as_logprobs
 from backends.pytorch.prompts import Prompts
 from backends.pytorch.stats import as_stats
 from engine.config import EngineConfig
-from engine.errors import PromptTooLong, QueueFull
+from engine.errors import ParameterError, PromptTooLong, QueueFull
+from engine.output import StepOutput
 from engine.reports import (
     Crashed,
     Ended,
@@ -185,10 +187,17 @@ class ServedModel:
             if (answer := self._answers.get(output.request_id)) is None:
                 continue
             try:
-                answer.take(output, step.started)
+                self._give(answer, output, step.started)
             except Exception:  # or it would wait for ever, and the others of this step with it
                 log.exception("What the engine gave could not be taken.")
                 answer.fail(BackendFailed(BROKE_OFF))
+
+    def _give(self, answer: Answer, output: StepOutput, started: float) -> None:
+        if output.error is not None:
+            answer.fail(_as_backend_error(output.error))
+        else:
+            logprobs = as_logprobs(output.logprobs, self._engine().tokenizer) if output.logprobs else ()
+            answer.take(output, started, logprobs)
 
     def _become(self, info: ModelInfo) -> None:
         before, self.info = self.info.state, info
@@ -206,4 +215,6 @@ def _as_backend_error(error: Exception) -> BackendError:
         return Overloaded("Engine overloaded.", retry_after=RETRY_AFTER)
     if isinstance(error, PromptTooLong):
         return ContextOverflow(str(error))
+    if isinstance(error, ParameterError):
+        return Unsupported(str(error), field=error.field)
     return Unsupported(str(error))

@@ -84,10 +84,10 @@ def test_who_waits_while_it_is_built_anew_is_answered_then(folder: Path, monkeyp
 def test_what_cannot_be_taken_ends_one_answer_and_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take = Answer.take
 
-    def take_or_break(self: Answer, output: StepOutput, started: float) -> None:
+    def take_or_break(self: Answer, output: StepOutput, *rest: Any) -> None:
         if output.request_id == "bad" and output.text:
             raise RuntimeError("nobody foresaw this")
-        take(self, output, started)
+        take(self, output, *rest)
 
     monkeypatch.setattr(Answer, "take", take_or_break)
 

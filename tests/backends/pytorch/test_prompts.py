@@ -11,6 +11,7 @@ from backends.pytorch.prompts import KEPT, Prompts
 from engine.config import EngineConfig
 from engine.llm_engine import LLMEngine
 from engine.reports import Ready
+from engine.structured import Grammars
 from engine.tokenizer import Tokenizer
 from tests.tiny_model import CONTEXT, write_tiny_model
 
@@ -41,7 +42,7 @@ def encoded(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> list[objec
 
 def test_a_prompt_that_was_counted_is_not_encoded_again(tokenizer: Tokenizer, encoded: list[object]) -> None:
     async def scenario() -> None:
-        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
+        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT, Grammars(tokenizer))
         counted = await prompts.count(CHAT, engine)
         prepared = await prompts.prepare(CHAT, engine)
         assert len(prepared.token_ids) == counted
@@ -62,7 +63,7 @@ def test_another_prompt_is_encoded_for_itself(
     tokenizer: Tokenizer, encoded: list[object], changes: dict[str, object]
 ) -> None:
     async def scenario() -> None:
-        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
+        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT, Grammars(tokenizer))
         other = replace(CHAT, **changes)  # type: ignore[arg-type]
         expected = (await Prompts().prepare(other, engine)).token_ids
         await prompts.count(CHAT, engine)
@@ -82,12 +83,12 @@ def test_it_is_known_whether_the_answer_goes_on_with_a_text(
     tokenizer: Tokenizer, changes: dict[str, object], begun: bool
 ) -> None:
     asked = replace(CHAT, **changes)  # type: ignore[arg-type]
-    assert asyncio.run(Prompts().prepare(asked, Ready(tokenizer, CONTEXT))).begun is begun
+    assert asyncio.run(Prompts().prepare(asked, Ready(tokenizer, CONTEXT, Grammars(tokenizer)))).begun is begun
 
 
 def test_what_is_only_counted_is_not_kept_for_ever(tokenizer: Tokenizer, encoded: list[object]) -> None:
     async def scenario() -> None:
-        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT)
+        prompts, engine = Prompts(), Ready(tokenizer, CONTEXT, Grammars(tokenizer))
         for number in range(KEPT + 1):
             await prompts.count(replace(CHAT, request_id=f"{number}"), engine)
         encoded.clear()

@@ -1,0 +1,117 @@
+"""Answers in a prescribed form: from a JSON schema or a grammar to a guide for this model's tokens.
+
+Owns the bounds on what is compiled, so that no schema, however hostile, takes long or much: its size and nesting are
+looked at before it is, the compiler has a budget, and what it does not support it refuses by name. Safe to share
+between threads; compiling takes milliseconds, a few hundred at worst, in which other threads run.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from engine.errors import GrammarError
+from engine.guide import Guide, first_line
+from engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions  # only there for types
+
+MAX_SCHEMA = 64 << 10  # characters
+MAX_NESTING = 64
+KEPT = 32  # compiled grammars
+# Without spaces, documents of a bounded schema have a bounded length, and what is not written takes no time.
+_STRICT: JsonCompileOptions = {"whitespace_flexible": False, "lenient": False, "coerce_one_of": False}
+
+
+def json_grammar(schema: Mapping[str, object]) -> str:
+    """The grammar of the documents that `schema` allows, written without spaces. Raises GrammarError.
+
+    Source of what is supported: JSON Schema 2020-12, as far as llguidance implements it.
+    """
+    return LLMatcher.grammar_from_json_schema(schema_text(schema), overrides=_STRICT)
+
+
+def schema_text(schema: Mapping[str, object]) -> str:
+    """A schema as JSON, looked at for what would take too much. Raises GrammarError."""
+    if _is_deeper(schema, MAX_NESTING):
+        raise GrammarError(f"The schema is nested more than {MAX_NESTING} deep.")
+    try:
+        text = json.dumps({key: value for key, value in schema.items() if key != "x-guidance"}, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise GrammarError("The schema is not a JSON object.") from error
+    if len(text) > MAX_SCHEMA:
+        raise GrammarError(f"The schema is longer than {MAX_SCHEMA:,} characters.")
+    return text
+
+
+class Grammars:
+    """Compiles grammars for the tokens of one model, and keeps those that were used last."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._lock = threading.Lock()  # one at a time: a crowd of hostile schemas takes one core, not all
+        self._tokens: LLTokenizer | None = None  # takes a third of a second, and few need it
+        self._compiled: OrderedDict[str, Guide] = OrderedDict()
+
+    def guide(self, grammar: str) -> Guide:
+        """A guide at the beginning of an answer. Raises GrammarError for a grammar that nothing can follow."""
+        with self._lock:
+            guide = self._compiled.pop(grammar, None) or self._compile(grammar)
+            self._compiled[grammar] = guide
+            if len(self._compiled) > KEPT:
+                self._compiled.popitem(last=False)
+            return guide.fork()
+
+    def _compile(self, grammar: str) -> Guide:
+        if self._tokens is None:
+            self._tokens = LLTokenizer(
+                TokenizerWrapper(_Vocabulary(self._tokenizer)),
+                eos_token=sorted(self._tokenizer.eos_ids),
+                slices=LLTokenizer.json_slices(),
+            )
+        matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
+        if problem := matcher.get_error():
+            raise GrammarError(f"The form of the answer cannot be used: {first_line(problem)}.")
+        guide = Guide(matcher, self._tokenizer.eos_ids)
+        try:
+            next(guide.masks((), self._tokenizer.vocab_size))  # the slowest one, and it finds what nothing satisfies
+        except GrammarError as error:
+            raise GrammarError("The form of the answer cannot be used: nothing satisfies it.") from error
+        return guide
+
+
+class _Vocabulary:
+    """The tokens as the library wants to see them."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.eos_token_id = min(tokenizer.eos_ids, default=0)
+        self.bos_token_id = tokenizer.bos_id
+        said = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
+        self.special_token_ids = [token_id for token_id, data in enumerate(said) if not data]
+        self.tokens = [data or b"<|%d|>" % token_id for token_id, data in enumerate(said)]
+
+    def __call__(self, text: str) -> Sequence[int]:
+        return self._tokenizer.encode(text)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether JSON has more levels than that. Looks no deeper, so it needs no deep stack."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [item for one in level for item in _children(one)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> Sequence[object]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list | tuple) else ()
