@@ -32,6 +32,7 @@ from server.process import connections_within, serve
 from server.proxied_admission import ProxiedAdmission
 from server.proxies import Proxies, TrustedProxies
 from server.request_log import RequestLog
+from server.routes.buffering import buffering_router
 from server.routes.chat import chat_router
 from server.routes.chat_completions import chat_completions_router
 from server.routes.completions import completions_router
@@ -100,6 +101,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     app.include_router(chat_router(hub))
     app.include_router(toggle_thinking_router(hub))
     app.include_router(stream_router(hub))
+    app.include_router(buffering_router(ROOT / "static"))
     app.router.routes += page_routes(ROOT / "static")
     return app
 
