@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from backends import create_backend
 from backends.base import Backend
@@ -26,6 +26,8 @@ from server.last_resort import LastResort, watch_process
 from server.limiting.limiter import RateLimiter
 from server.limiting.middleware import RateLimitMiddleware
 from server.logs import configure_logs
+from server.ollama.chat import chat
+from server.ollama.lines import NDJSON
 from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.process import connections_within, serve
@@ -40,6 +42,7 @@ from server.routes.engine import engine_router
 from server.routes.generate import generate_router
 from server.routes.health import health_router
 from server.routes.models import models_router
+from server.routes.ollama import ollama_router
 from server.routes.openai_models import openai_models_router
 from server.routes.pages import page_routes
 from server.routes.sessions import sessions_router
@@ -80,7 +83,11 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
         lifespan=lifespan,
     )
     app.state.hub = hub
-    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=1024,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),  # it would gather what should appear at once
+    )
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, others=body_limits(settings))
     app.add_middleware(LastResort)
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
@@ -98,8 +105,9 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     app.include_router(chat_completions_router(hub))
     app.include_router(openai_models_router(hub))
     app.include_router(generate_router(hub))
-    app.include_router(chat_router(hub))
+    app.include_router(chat_router(hub, converse=chat))
     app.include_router(toggle_thinking_router(hub))
+    app.include_router(ollama_router(hub))
     app.include_router(stream_router(hub))
     app.include_router(buffering_router(ROOT / "static"))
     app.router.routes += page_routes(ROOT / "static")

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import structlog
 
-from backends.base import Backend, Event, GenerationRequest, Health, Overloaded
+from backends.base import Backend, Event, GenerationRequest, Health, Loading, Overloaded, TokenCount
 from server.answers import Answers
 from server.archive import Archive
 from server.catalogue import Catalogue
@@ -30,6 +30,7 @@ from server.names import ids_of
 from server.options import HubOptions
 from server.protocol import Ack, ClientMessage, CloseCode, ModelsMessage, SystemMessage, UserCommand
 from server.recorder import Recorder
+from server.residence import Residence
 from server.run import Run
 from server.running import RunningRequests
 from server.session import Session
@@ -87,6 +88,7 @@ class Hub:
             self.backends, self.clock, self.connections.broadcast, lambda: len(self.connections.active_connections)
         )
         self._models = Models(self._catalogue, self.clock, self.connections.broadcast, self.meter.changed)
+        self.residence = Residence(self.unload_model, self.clock)
         self._answers = Answers(self._models, self.options, self.clock)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
@@ -140,6 +142,7 @@ class Hub:
         await self._put_down()
         self.sessions.close()
         self.meter.close()
+        await self.residence.close()
         await self._models.close()
         for backend in self.backends:
             try:
@@ -236,6 +239,22 @@ class Hub:
     async def load_model(self, name: str) -> str:
         """Make a model current, loading or fetching it first. Gives its full name. Raises BackendError."""
         return await self._models.load(name)
+
+    def make_ready(self, name: str) -> AsyncGenerator[Loading, None]:
+        """Load a model, fetching it first if need be, while the current one stays current. Raises BackendError.
+
+        Yields how far it is, under the model's full name. Closing it gives the work up.
+        """
+        return self._models.make_ready(name)
+
+    async def unload_model(self, name: str) -> None:
+        """Give back the memory that a model takes; the next question loads it again. Raises BackendError."""
+        await self._models.unload(name)
+
+    async def count_tokens(self, request: GenerationRequest) -> TokenCount:
+        """How many tokens the prompt of a request takes, by the model that it names. Raises BackendError."""
+        backend, info = await self._models.resolve(request.model)
+        return await backend.count_tokens(replace(request, model=info.name))
 
     async def health(self) -> Health:
         """Whether any backend can answer, as last heard."""

@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 
@@ -118,6 +119,33 @@ class Models:
                 await asyncio.wait([self._probes[backend.name].ask(again=True)])
                 return self.catalogue.chosen
             raise missing
+
+    async def make_ready(self, name: str) -> AsyncGenerator[Loading, None]:
+        """Have a model loaded, or fetched where nobody has it yet, and leave the current one as it is.
+
+        Yields how far it is, the last time under the name that its backend lists it by. Raises a BackendError.
+        """
+        missing = self.catalogue.missing(name)
+        found = self.catalogue.find(name)
+        meanings = [(shelf.backend, model) for shelf, model in self.catalogue.meanings(name)]
+        for backend, model in [(found[0], found[1].name)] if found else meanings:
+            try:
+                async with aclosing(backend.load(model)) as steps:
+                    async for step in steps:
+                        self._tell(_loading_message(backend, step))
+                        yield replace(step, model=f"{backend.name}/{step.model}")
+            except ModelNotFound as error:
+                missing = error
+                continue
+            await asyncio.wait([self._probes[backend.name].ask(again=True)])
+            return
+        raise missing
+
+    async def unload(self, name: str) -> None:
+        """Give back the memory that a model takes. Raises a BackendError."""
+        backend, info = await self.resolve(name)
+        await backend.unload(info.name)
+        await asyncio.wait([self._probes[backend.name].ask(again=True)])
 
     async def _load(self, backend: Backend, model: str) -> str:
         """Gives the name by which the backend lists the model, which may be another than it was asked for by."""
