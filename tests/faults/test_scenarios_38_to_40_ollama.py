@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.backends.ollama.asking import ANSWER
+from tests.backends.asking import ANSWER
 from tests.backends.ollama.double import Act, OllamaDouble, Reply, lines, trace
 from tests.faults.backends import ImpatientOllama
 from tests.faults.whole_server import Whole, play, say, stored_answers, whole
@@ -44,7 +44,7 @@ def test_38_a_backend_killed_in_mid_answer_is_one_error_with_the_text_kept_and_w
     async def scenario() -> None:
         async with OllamaDouble() as double:
             port = double.port
-            double.will(CHAT, RECORDED.upto_line(3, Act.STALL))
+            double.will(CHAT, RECORDED.upto_piece(3, Act.STALL))
             async with at_ollama(double) as (server, client):
                 await client.send(say("Go", model=MODEL))
                 while client.answers() != [BEGUN]:
@@ -67,16 +67,16 @@ def test_38_a_backend_killed_in_mid_answer_is_one_error_with_the_text_kept_and_w
     ("reply", "code", "text"),
     [
         (Reply(steps=[Act.STALL]), "backend_timeout", ""),
-        (RECORDED.upto_line(3, Act.STALL), "backend_timeout", BEGUN),
+        (RECORDED.upto_piece(3, Act.STALL), "backend_timeout", BEGUN),
         (Reply(steps=DRIP), "backend_timeout", ""),
-        (RECORDED.upto_line(3, *DRIP), "backend_timeout", BEGUN),
+        (RECORDED.upto_piece(3, *DRIP), "backend_timeout", BEGUN),
         (Reply(404, "application/json", [b'{"error":"model not found"}']), "model_not_found", ""),
         (Reply(500, "text/html", [b"<h1>Internal Server Error</h1>"]), "backend_error", ""),
         (Reply(200, "text/html", [b"<!DOCTYPE html><title>Welcome to nginx!</title>"]), "backend_error", ""),
         (Reply(200, "text/event-stream", [b'data: {"done": true}\n\n']), "backend_error", ""),
-        (RECORDED.upto_line(3, b'{"model":"smollm2:135m","mess'), "backend_error", BEGUN),
-        (RECORDED.upto_line(3, Act.CUT), "backend_error", BEGUN),
-        (RECORDED.upto_line(3, Act.RESET), "backend_error", BEGUN),
+        (RECORDED.upto_piece(3, b'{"model":"smollm2:135m","mess'), "backend_error", BEGUN),
+        (RECORDED.upto_piece(3, Act.CUT), "backend_error", BEGUN),
+        (RECORDED.upto_piece(3, Act.RESET), "backend_error", BEGUN),
     ],
     ids=[
         "stalls",
@@ -125,7 +125,7 @@ def test_39_nobody_there_is_told_within_a_second_and_with_a_hint() -> None:
 def test_39_a_line_of_fifty_megabytes_is_one_error_and_is_never_in_memory() -> None:
     async def scenario() -> None:
         async with OllamaDouble() as double, at_ollama(double) as (server, client):
-            double.will(CHAT, RECORDED, RECORDED.upto_line(3, *[b"x" * 65_536] * 800))
+            double.will(CHAT, RECORDED, RECORDED.upto_piece(3, *[b"x" * 65_536] * 800))
             assert (await ask(client, "Go"))["message"] == ANSWER
             tracemalloc.start()
             error = await ask(client, "Go on")
@@ -144,7 +144,7 @@ def test_39_a_line_of_fifty_megabytes_is_one_error_and_is_never_in_memory() -> N
 def test_40_an_error_inside_a_good_answer_is_an_error_and_no_text(before: int, text: str) -> None:
     async def scenario() -> None:
         async with OllamaDouble() as double, at_ollama(double) as (_, client):
-            double.will(CHAT, RECORDED.upto_line(before, lines({"error": text}).body), RECORDED)
+            double.will(CHAT, RECORDED.upto_piece(before, lines({"error": text}).body), RECORDED)
             error = await ask(client, "Go")
             assert (error["type"], error["code"]) == ("error", "backend_error")
             assert client.answers() == [BEGUN if before else ""]

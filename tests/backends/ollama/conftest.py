@@ -74,7 +74,7 @@ def server(
         real = _real(version, request, real_servers, tmp_path_factory)
         yield Server(request.param, real.url, real)
         return
-    with OllamaDouble(version).in_thread() as double:
+    with OllamaDouble(version=version).in_thread() as double:
         request.config.stash[_ran][request.param] = ""
         yield Server(request.param, double.url, None)
 

@@ -27,7 +27,7 @@ from backends.ollama.catalog import Catalog
 from backends.ollama.client import OllamaClient
 from backends.ollama.models import canonical
 from server.hub import Hub
-from tests.backends.ollama.asking import MODEL, QUESTION, ask, events_of, failure_of, loadings_of, text_of
+from tests.backends.asking import MODEL, QUESTION, ask, events_of, failure_of, loadings_of, text_of
 
 T = TypeVar("T")
 OPEN = "{{ range $i, $_ := .Messages }}{{ .Content }}{{ if not $last }}<|im_end|>{{ end }}{{ end }}"

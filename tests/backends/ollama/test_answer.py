@@ -4,7 +4,7 @@ import pytest
 
 from backends.base import BackendFailed, GenerationRequest, Params, Unsupported, Usage
 from backends.ollama.answer import Answer, build_call, check_supported, sampling_options
-from tests.backends.ollama.asking import MODEL, QUESTION, WEATHER_TOOL, ask, text_of
+from tests.backends.asking import MODEL, QUESTION, WEATHER_TOOL, ask, text_of
 
 
 def body_of(request: GenerationRequest, think: bool | None = None, **options: Any) -> dict[str, Any]:

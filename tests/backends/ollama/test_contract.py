@@ -22,7 +22,7 @@ from backends.base import (
     Unsupported,
 )
 from backends.ollama import OllamaBackend
-from tests.backends.ollama.asking import (
+from tests.backends.asking import (
     ANSWER,
     MODEL,
     WEATHER_TOOL,

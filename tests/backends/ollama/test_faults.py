@@ -26,7 +26,7 @@ from backends.base import (
     ToolCalls,
 )
 from backends.ollama import OllamaBackend
-from tests.backends.ollama.asking import (
+from tests.backends.asking import (
     ANSWER,
     MODEL,
     WEATHER_TOOL,
@@ -49,7 +49,7 @@ HTML = Reply(200, "text/html; charset=utf-8", [b"<!DOCTYPE html><title>Welcome t
 
 @asynccontextmanager
 async def doubled(version: str = "0.9.3", **options: Any) -> AsyncIterator[tuple[OllamaDouble, OllamaBackend]]:
-    async with OllamaDouble(version) as double:
+    async with OllamaDouble(version=version) as double:
         backend = OllamaBackend(double.url, options={"num_thread": 1}, **options)
         try:
             yield double, backend
@@ -123,7 +123,7 @@ def test_an_answer_cut_in_two_at_any_byte_is_the_same_answer() -> None:
 def test_an_answer_without_its_end_keeps_what_came(count: int, how: tuple[Any, ...]) -> None:
     if count == 0 and how == ():
         how = (b"\n",)
-    events, error = told(RECORDED.upto_line(count, *how))
+    events, error = told(RECORDED.upto_piece(count, *how))
     assert isinstance(error, BackendFailed)
     words = ["The", " capital", " of", " France", " is", " Paris", "."]
     assert text_of(events) == "".join(words[:count])
@@ -286,7 +286,7 @@ def test_tags_are_split_where_the_server_was_not_told_how_to_think() -> None:
 
 @pytest.mark.parametrize("how", [(), (Act.CUT,), (b'{"error": "runner died"}\n',)], ids=["ends", "breaks", "fails"])
 def test_half_a_tag_is_text_when_the_answer_breaks_off(how: tuple[Any, ...]) -> None:
-    events, error = told(lines({"message": {"content": "<thi"}}).upto_line(1, *how))
+    events, error = told(lines({"message": {"content": "<thi"}}).upto_piece(1, *how))
     assert isinstance(error, BackendFailed)
     assert text_of(events) == "<thi"
 
@@ -331,7 +331,7 @@ def test_a_server_that_does_not_begin_is_given_up(steps: list[Any]) -> None:
 @pytest.mark.parametrize("steps", [[Act.STALL], [b'{"message":', *[0.02, b" "] * 200]], ids=["silent", "dripping"])
 def test_a_server_that_falls_silent_is_given_up_and_the_text_kept(steps: list[Any]) -> None:
     async def main(double: OllamaDouble, backend: OllamaBackend) -> tuple[str, BackendError | None]:
-        double.will(CHAT, RECORDED.upto_line(3, *steps))
+        double.will(CHAT, RECORDED.upto_piece(3, *steps))
         events, error = await told_by(backend, ask())
         return text_of(events), error
 
@@ -376,7 +376,7 @@ def test_a_proxy_of_the_environment_does_not_come_between(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("after", [1, 4])
 def test_closing_the_answer_closes_the_connection_at_once(after: int) -> None:
     async def main(double: OllamaDouble, backend: OllamaBackend) -> float:
-        double.will(CHAT, RECORDED.upto_line(after, Act.STALL))
+        double.will(CHAT, RECORDED.upto_piece(after, Act.STALL))
         async with aclosing(backend.generate(ask())) as events:
             for _ in range(after):
                 await anext(events)
@@ -391,7 +391,7 @@ def test_closing_the_answer_closes_the_connection_at_once(after: int) -> None:
 def test_cancelling_a_reader_that_waits_closes_the_connection_at_once() -> None:
     async def main(double: OllamaDouble, backend: OllamaBackend) -> float:
         waiting = asyncio.Event()
-        double.will(CHAT, RECORDED.upto_line(1, Act.STALL))
+        double.will(CHAT, RECORDED.upto_piece(1, Act.STALL))
 
         async def read() -> None:
             async for _ in backend.generate(ask()):
@@ -445,7 +445,7 @@ def test_a_silent_server_is_loading_reading_or_at_work() -> None:
         loading = await _phases(backend, 2)
         double.loaded = True
         await events_of(backend, ask())
-        double.will(CHAT, Reply(steps=[Act.STALL]), RECORDED.upto_line(2, Act.STALL))
+        double.will(CHAT, Reply(steps=[Act.STALL]), RECORDED.upto_piece(2, Act.STALL))
         return [loading, await _phases(backend, 1), await _phases(backend, 1)]
 
     assert with_double(main) == [["loading", "loading"], ["prefill"], ["decoding"]]
@@ -453,7 +453,7 @@ def test_a_silent_server_is_loading_reading_or_at_work() -> None:
 
 def test_a_request_behind_an_answer_of_the_same_model_is_queued() -> None:
     async def main(double: OllamaDouble, backend: OllamaBackend) -> list[str]:
-        double.will(CHAT, RECORDED.upto_line(2, Act.STALL), Reply(steps=[Act.STALL]))
+        double.will(CHAT, RECORDED.upto_piece(2, Act.STALL), Reply(steps=[Act.STALL]))
         async with aclosing(backend.generate(ask())) as first:
             await anext(first)
             return await _phases(backend, 1)
@@ -492,7 +492,7 @@ def test_a_download_that_breaks_off_says_how_to_go_on() -> None:
 def test_leaving_a_download_closes_its_connection() -> None:
     async def main(double: OllamaDouble, backend: OllamaBackend) -> str:
         double.will("/api/tags", Reply(200, "application/json", [b'{"models":[]}']))
-        double.will("/api/pull", trace("v0.5.4/pull_interrupted").upto_line(4, Act.STALL))
+        double.will("/api/pull", trace("v0.5.4/pull_interrupted").upto_piece(4, Act.STALL))
         async with aclosing(backend.load(MODEL)) as loading:
             for _ in range(4):
                 await anext(loading)

@@ -13,7 +13,7 @@ import pytest
 
 from backends.base import BackendError, BackendFailed, BackendUnreachable, Event, Loading, Progress, Text
 from backends.ollama import OllamaBackend
-from tests.backends.ollama.asking import ANSWER, MODEL, ask, events_of, failure_of, likeliest, loadings_of, text_of
+from tests.backends.asking import ANSWER, MODEL, ask, events_of, failure_of, likeliest, loadings_of, text_of
 from tests.backends.ollama.model_registry import Registry
 from tests.backends.ollama.real import CONTINUER, WEIGHTS, RealOllama
 
