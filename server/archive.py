@@ -41,7 +41,7 @@ class Archive:
         self._recorder = recorder
         self._adopt = adopt
         self._turns = turns
-        self._reviving: dict[str, asyncio.Task[Session | None]] = {}
+        self._reviving: dict[tuple[str, str], asyncio.Task[Session | None]] = {}
         self._opening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -64,10 +64,11 @@ class Archive:
         """The conversation of that id, from memory or out of the history. Raises HistoryError."""
         session = self._sessions.get(session_id)
         if session is None and self._keeper.enabled:
-            task = self._reviving.get(session_id)
+            asked = owner, session_id  # whoever asks for what is not theirs must not get in its owner's way
+            task = self._reviving.get(asked)
             if task is None:
-                task = self._reviving[session_id] = asyncio.create_task(self._revive(session_id, owner))
-                task.add_done_callback(lambda _: self._reviving.pop(session_id))
+                task = self._reviving[asked] = asyncio.create_task(self._revive(session_id, owner))
+                task.add_done_callback(lambda _: self._reviving.pop(asked))
             session = await asyncio.shield(task)
         return session if session is not None and session.about.owner == owner else None
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
+from server.caller import caller_of
 from server.conversations import Conversations
 from server.documents import Documents, Export, Format, ImportBusy
 from server.exchange.draft import DocumentError
 from server.exchange.files import content_disposition
 from server.history.cursors import BadCursor
-from server.history.records import LOCAL, About, Found
+from server.history.records import About, Found
 from server.hub import Hub
 from server.titles import MAX_TITLE_CHARS, one_line
 
@@ -28,6 +29,14 @@ MAX_QUERY_CHARS = 200
 RETRY_AFTER_S = "5"
 
 SessionId = Annotated[str, Path(max_length=128, description="The conversation's id.")]
+
+
+async def _owner(request: Request) -> str:
+    """Whose conversations a request is about: there are no others for it."""
+    return caller_of(request.scope).owner
+
+
+Owner = Annotated[str, Depends(_owner)]
 
 
 class SessionLine(BaseModel):
@@ -130,6 +139,7 @@ def sessions_router(hub: Hub) -> APIRouter:
 def _add_list(router: APIRouter, conversations: Conversations) -> None:
     @router.get("/sessions")
     async def list_sessions(
+        owner: Owner,
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The most to list.")] = 50,
         before: Annotated[str | None, Query(max_length=512, description="The `next` of the page before.")] = None,
         q: Annotated[
@@ -138,10 +148,10 @@ def _add_list(router: APIRouter, conversations: Conversations) -> None:
     ) -> SessionList:
         """List the conversations a page at a time, or those that hold `q`, the best first."""
         if q.strip():
-            found = await conversations.search(q, limit=limit)
+            found = await conversations.search(q, owner, limit=limit)
             return SessionList(sessions=[_found(conversations, each) for each in found])
         try:
-            page = await conversations.list(limit=limit, before=before)
+            page = await conversations.list(owner, limit=limit, before=before)
         except BadCursor as error:
             raise HTTPException(422, str(error).removesuffix(".")) from error
         return SessionList(sessions=[_line(conversations, about) for about in page.items], next=page.next)
@@ -149,49 +159,49 @@ def _add_list(router: APIRouter, conversations: Conversations) -> None:
 
 def _add_changes(router: APIRouter, conversations: Conversations) -> None:
     @router.patch("/sessions/{session_id}")
-    async def change_session(session_id: SessionId, change: SessionChange) -> SessionLine:
+    async def change_session(owner: Owner, session_id: SessionId, change: SessionChange) -> SessionLine:
         """Rename a conversation, pin it, or both."""
         about: About | None = None
         if change.title is not None:
-            about = await conversations.rename(session_id, change.title)
+            about = await conversations.rename(session_id, change.title, owner)
         if change.pinned is not None:
-            about = await conversations.pin(session_id, change.pinned)
+            about = await conversations.pin(session_id, change.pinned, owner)
         return _line(conversations, about or _unknown())
 
     @router.delete("/sessions/{session_id}", status_code=204, response_class=Response)
-    async def delete_session(session_id: SessionId) -> None:
+    async def delete_session(owner: Owner, session_id: SessionId) -> None:
         """Delete a conversation, and end what goes on in it. It can be restored for an hour."""
-        if not await conversations.delete(session_id):
+        if not await conversations.delete(session_id, owner):
             _unknown()
 
     @router.post("/sessions/{session_id}/restore")
-    async def restore_session(session_id: SessionId) -> SessionLine:
+    async def restore_session(owner: Owner, session_id: SessionId) -> SessionLine:
         """Have a deleted conversation back."""
-        return _line(conversations, await conversations.restore(session_id) or _unknown())
+        return _line(conversations, await conversations.restore(session_id, owner) or _unknown())
 
 
 def _add_documents(router: APIRouter, documents: Documents) -> None:
     @router.get("/sessions/{session_id}", response_class=Response, responses=JSON_DOCUMENT)
-    async def get_session(session_id: SessionId) -> StreamingResponse:
+    async def get_session(owner: Owner, session_id: SessionId) -> StreamingResponse:
         """One conversation with all its messages and branches: the document that an export of it is."""
-        return _sent(await documents.export(LOCAL, session_id, "json") or _unknown(), saved=False)
+        return _sent(await documents.export(owner, session_id, "json") or _unknown(), saved=False)
 
     @router.get("/sessions/{session_id}/export", response_class=Response, responses=DOCUMENT)
-    async def export_session(session_id: SessionId, format: Format = "json") -> StreamingResponse:
+    async def export_session(owner: Owner, session_id: SessionId, format: Format = "json") -> StreamingResponse:
         """One conversation as a file: whole, as JSON that can be imported again, or readable, as Markdown."""
-        return _sent(await documents.export(LOCAL, session_id, format) or _unknown())
+        return _sent(await documents.export(owner, session_id, format) or _unknown())
 
     @router.get("/export", response_class=Response, responses=DOCUMENTS)
-    async def export_sessions(format: Format = "json") -> StreamingResponse:
+    async def export_sessions(owner: Owner, format: Format = "json") -> StreamingResponse:
         """All conversations as a file: one JSON document, or a zip with a Markdown file of each."""
-        return _sent(await documents.export_all(LOCAL, format))
+        return _sent(await documents.export_all(owner, format))
 
     @router.post("/import", openapi_extra=IMPORT_BODY, responses={413: Refused})
-    async def import_sessions(request: Request) -> ImportAnswer:
+    async def import_sessions(owner: Owner, request: Request) -> ImportAnswer:
         """Take in conversations. One that is here already is skipped, and so is one that cannot be read."""
         try:
             with documents.turn():
-                came = await documents.import_(LOCAL, await request.body())
+                came = await documents.import_(owner, await request.body())
         except DocumentError as error:
             raise HTTPException(422, str(error).removesuffix(".")) from error
         except ImportBusy as error:

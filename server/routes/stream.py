@@ -15,7 +15,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.caller import caller_of
+from server.caller import Caller, caller_of
 from server.connections import ConnectionManager
 from server.disconnect import unless_disconnected
 from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, TextEvents
@@ -49,7 +49,8 @@ def stream_router(hub: Hub, ping_every_s: float = PING_EVERY_S) -> APIRouter:
         newer_event_id: Annotated[str, Header(alias="last-event-id")] = "",
     ) -> Response:
         """Follow a conversation, from the event id on that an EventSource sends by itself, or that the address has."""
-        session = await opened(hub, session_id, caller_of(request.scope).owner)
+        caller = caller_of(request.scope)
+        session = await opened(hub, session_id, caller.owner)
         try:
             place = Place.read(told) if (told := newer_event_id or last_event_id) else None
             subscriber = session.subscribe(place.seq, place.epoch) if place is not None else session.subscribe()
@@ -59,8 +60,8 @@ def stream_router(hub: Hub, ping_every_s: float = PING_EVERY_S) -> APIRouter:
             return refusal(PREFIX, 400, "That event id is ahead of the conversation.")
         if format == "json":
             await subscriber.reply(encode(hello(hub, session, subscriber)))
-            return Following(subscriber, MessageEvents(session.epoch), hub.connections, ping_every_s)
-        return Following(subscriber, text_events(session, place), hub.connections, ping_every_s)
+            return Following(caller, subscriber, MessageEvents(session.epoch), hub.connections, ping_every_s)
+        return Following(caller, subscriber, text_events(session, place), hub.connections, ping_every_s)
 
     return router
 
@@ -78,9 +79,15 @@ class Following(Response):
     """An answer that lasts until its client leaves, reads too slowly, or the server goes down."""
 
     def __init__(
-        self, subscriber: Subscriber, encoder: EventEncoder, connections: ConnectionManager, ping_every_s: float
+        self,
+        caller: Caller,
+        subscriber: Subscriber,
+        encoder: EventEncoder,
+        connections: ConnectionManager,
+        ping_every_s: float,
     ) -> None:
         self.background = None
+        self.caller = caller
         self.subscriber = subscriber
         self._encoder = encoder
         self._connections = connections

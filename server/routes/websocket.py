@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from server.caller import caller_of
 from server.commands import CommandRefused
 from server.connections import Connection
 from server.hello import hello
@@ -108,7 +109,7 @@ class Resume:
 
 async def greet(hub: Hub, websocket: WebSocket) -> Connection:
     """Let an accepted socket into its conversation, and say what it is told first. Raises HistoryError."""
-    subscriber, opening = await enter(hub, Resume.read(websocket.query_params))
+    subscriber, opening = await enter(hub, Resume.read(websocket.query_params), caller_of(websocket.scope).owner)
     structlog.contextvars.bind_contextvars(session=subscriber.session.id)
     connection = hub.connections.attach(websocket, subscriber, lists=websocket.query_params.get("sessions") == "1")
     for message in (*opening, *hub.meter.messages(), *hub.news()):
@@ -116,9 +117,12 @@ async def greet(hub: Hub, websocket: WebSocket) -> Connection:
     return connection
 
 
-async def enter(hub: Hub, resume: Resume) -> tuple[Subscriber, list[Message]]:
-    """Subscribe a client to the session it names, or to a new one. Gives also what it is told first."""
-    session = await hub.open(resume.session)
+async def enter(hub: Hub, resume: Resume, owner: str) -> tuple[Subscriber, list[Message]]:
+    """Subscribe a client to the session it names, or to a new one. Gives also what it is told first.
+
+    A session of another owner's is one that nobody knows.
+    """
+    session = await hub.open(resume.session, owner)
     if resume.session is not None and session.id != resume.session:
         error = _error("unknown_session", "The server does not know that conversation any more. This is a new one.")
         return (subscriber := session.subscribe()), [error, hello(hub, session, subscriber)]
