@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     drain_timeout_s: Annotated[float, Field(ge=0)] = 30
     allowed_origins: CommaList = []
     allowed_hosts: CommaList = []
-    auth: Literal["auto", "off"] = "auto"
+    auth: Literal["auto", "on", "off"] = "auto"
+    keys_file: str = "data/keys.json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("backends", "trusted_proxies", "allowed_origins", "allowed_hosts", mode="before")

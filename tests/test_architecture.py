@@ -30,6 +30,14 @@ FORBIDDEN = {
     "backends/pytorch": {*COMPOSITION, "server", *WEB},
     "engine/": {*COMPOSITION, "backends", "server", "asyncio", "httpx", *WEB, *DATABASE},
     "server/": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx", "fastapi"},
+    "server/access/keys.py": {
+        "app",
+        "cli",
+        *CONCRETE,
+        *TENSORS,
+        *DATABASE,
+        *WEB,
+    },  # a program, with settings of its own
     "server/errors.py": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
     "server/history/": {*COMPOSITION, "backends", *TENSORS, *WEB, *HUB, "httpx"},
     "server/routes/": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
