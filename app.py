@@ -17,6 +17,11 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 from backends import create_backend
 from backends.base import Backend
 from config import ROOT, Settings, SettingsError, load_settings
+from server.access.gate import Gate
+from server.access.guard import guarded
+from server.access.key_file import KeyFileError
+from server.access.keyring import Keyring
+from server.access.middleware import AccessMiddleware
 from server.admission import Admission, is_this_machine
 from server.body_limit import BodyLimit, BodyLimitMiddleware
 from server.errors import add_error_handlers
@@ -41,6 +46,7 @@ from server.routes.completions import completions_router
 from server.routes.engine import engine_router
 from server.routes.generate import generate_router
 from server.routes.health import health_router
+from server.routes.login import login_router
 from server.routes.models import models_router
 from server.routes.ollama import ollama_router
 from server.routes.openai_models import openai_models_router
@@ -63,13 +69,15 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     limiter = create_limiter(settings)
     hub = Hub(create_backends(settings), hub_options(settings), open_history=history_opener(settings))
     policy = OriginPolicy(settings.host, settings.port, settings.allowed_hosts, settings.allowed_origins)
+    gate = create_gate(settings, policy)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         del app
         await hub.start()
         try:
-            yield
+            async with guarded(gate, hub.connections):
+                yield
         finally:
             await hub.close()
             await limiter.close()
@@ -91,6 +99,8 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, others=body_limits(settings))
     app.add_middleware(LastResort)
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
+    if gate is not None:
+        app.add_middleware(AccessMiddleware, gate=gate)
     app.add_middleware(ProxiedAdmission, admission=admission)
     app.add_middleware(SecurityMiddleware, policy=policy)
     app.add_middleware(RequestLog)
@@ -98,6 +108,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     add_error_handlers(app)
     app.router.routes.append(chat_socket(hub, policy, limiter))  # before the routers, each of which is asked in turn
     app.include_router(health_router(hub))
+    app.include_router(login_router(gate, hub.connections))
     app.include_router(models_router(hub))
     app.include_router(engine_router(hub))
     app.include_router(sessions_router(hub))
@@ -202,13 +213,34 @@ def body_limits(settings: Settings) -> dict[str, BodyLimit]:
     return {"/api/import": BodyLimit(settings.max_import_bytes, "MAX_IMPORT_BYTES")}
 
 
+def create_gate(settings: Settings, policy: OriginPolicy) -> Gate | None:
+    """What asks callers for a key; None where nobody is asked. Raises SettingsError for keys that cannot be read."""
+    if not asks_for_keys(settings):
+        return None
+    try:
+        return Gate.open(settings.path(settings.keys_file), policy)
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from error
+
+
+def asks_for_keys(settings: Settings) -> bool:
+    """Whether callers must show a key: by default where other machines can come."""
+    return settings.auth == "on" or (settings.auth == "auto" and not is_loopback(settings.host))
+
+
 def check_exposure(settings: Settings) -> None:
-    """Refuse to listen where strangers may come while there is no authentication. Raises SettingsError."""
-    if settings.auth == "off" or is_loopback(settings.host):
+    """Refuse to ask for keys while there is none: nobody could come in. Raises SettingsError."""
+    if not asks_for_keys(settings):
         return
+    try:
+        if len(Keyring(settings.path(settings.keys_file))):
+            return
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from error
+    why = "AUTH=on asks for a key" if settings.auth == "on" else f"HOST={settings.host} lets other machines in"
     raise SettingsError(
-        f"HOST={settings.host} would let other machines in, and there is no log-in yet. Use HOST=127.0.0.1, "
-        "or set AUTH=off if something else, such as a container's published port, keeps strangers out."
+        f"{why}, and there is no key yet. Make one: python -m server.access.keys add me --admin. Or use HOST=127.0.0.1 "
+        "with AUTH=auto; or set AUTH=off, if something else, such as a container's published port, keeps strangers out."
     )
 
 

@@ -17,12 +17,15 @@ from server.history.records import LOCAL
 class Caller:
     """`owner` is whom conversations belong to, `client` the address that work is counted by.
 
-    `key_id` names the key that let them in; None where none was needed.
+    `key_id` names the key that let them in; None where none was needed. `login`: the log-in, if a page's cookie did it.
+    `admin`: whether they may change what is everybody's.
     """
 
     owner: str = LOCAL
     client: str = ""
     key_id: str | None = None
+    login: str | None = None
+    admin: bool = True
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from server.caller import Caller, caller_of
 from server.frames import EXTENSION, WriteFrames, text_frame
 from server.protocol import (
     CloseCode,
@@ -41,6 +42,7 @@ class Connection:
     def __init__(self, websocket: WebSocket, subscriber: Subscriber, *, lists: bool = False) -> None:
         """`lists`: the client shows the list of conversations."""
         self.websocket = websocket
+        self.caller = caller_of(websocket.scope)
         self.lists = lists
         self.subscriber = subscriber
         self._closing: tuple[int, str] | None = None
@@ -97,6 +99,7 @@ class Connection:
 class Follower(Protocol):
     """Whoever a subscriber's frames go to, and who can be sent away."""
 
+    caller: Caller
     subscriber: Subscriber
 
     def close(self, code: int, reason: str = "") -> None: ...
@@ -107,6 +110,7 @@ class ConnectionManager:
 
     def __init__(self) -> None:
         self.active_connections: list[WebSocket] = []
+        self.welcomes: Callable[[Caller], bool] = lambda _: True  # whether what let a caller in is still good
         self._connections: dict[WebSocket, Connection] = {}
         self._streams: dict[Follower, None] = {}
         self._notices: dict[str, str] = {}  # the latest of each kind
@@ -131,8 +135,7 @@ class ConnectionManager:
         """Count an event stream among what is open."""
         self._streams[stream] = None
         self._empty.clear()
-        if self._farewell is not None:
-            stream.close(*self._farewell)
+        self._look_at(stream)
 
     def leave(self, stream: Follower) -> None:
         """An event stream has ended."""
@@ -146,9 +149,15 @@ class ConnectionManager:
     def attach(self, websocket: WebSocket, subscriber: Subscriber, *, lists: bool = False) -> Connection:
         """Join an accepted socket with the subscriber that it sends for. `lists`: it is told of all conversations."""
         connection = self._connections[websocket] = Connection(websocket, subscriber, lists=lists)
-        if self._farewell is not None:  # it came while the others were being sent away
-            connection.close(*self._farewell)
+        self._look_at(connection)
         return connection
+
+    def _look_at(self, new: Follower) -> None:
+        """Send away who came while others like them were being sent away."""
+        if self._farewell is not None:
+            new.close(*self._farewell)
+        elif not self.welcomes(new.caller):
+            new.close(CloseCode.UNAUTHORIZED)
 
     async def send_message(self, text: str, websocket: WebSocket) -> None:
         """Send `text` to one socket, in turn with whatever else it is sent."""
@@ -177,6 +186,12 @@ class ConnectionManager:
         """Send away whoever follows one conversation. Never waits."""
         for connection in (*self._connections.values(), *self._streams):
             if connection.subscriber.session is session:
+                connection.close(code)
+
+    def send_away(self, whom: Callable[[Caller], bool], code: int) -> None:
+        """Send away all of those callers. Never waits."""
+        for connection in (*self._connections.values(), *self._streams):
+            if whom(connection.caller):
                 connection.close(code)
 
     def _show(self, key: str, connections: tuple[Follower, ...]) -> None:

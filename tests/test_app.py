@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from app import check_exposure, create_app, create_backends
 from backends.pytorch import PyTorchBackend
 from config import Settings, SettingsError
+from tests.server.access.keys_for_tests import add_key
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,7 +100,7 @@ def test_a_port_in_use_is_said() -> None:
         ({"BACKENDS": "nonsense"}, "BACKENDS"),
         ({"BACKENDS": "echo,echo"}, "echo more than once"),
         ({"BACKENDS": "ollama", "OLLAMA_HOST": "http://"}, "OLLAMA_HOST"),
-        ({"HOST": "0.0.0.0"}, "AUTH=off"),
+        ({"HOST": "0.0.0.0", "KEYS_FILE": "nowhere/keys.json"}, "python -m server.access.keys add"),
     ],
 )
 def test_a_setting_that_cannot_be_used_stops_the_start_with_its_name(environment: dict[str, str], named: str) -> None:
@@ -137,10 +138,30 @@ def test_loopback_needs_no_log_in(host: str) -> None:
     check_exposure(Settings(host=host))
 
 
-def test_other_addresses_are_refused_unless_somebody_says_so() -> None:
-    with pytest.raises(SettingsError, match="AUTH=off"):
-        check_exposure(Settings(host="192.168.0.9"))
+def test_other_addresses_are_refused_without_a_key_unless_somebody_says_so(tmp_path: Path) -> None:
+    elsewhere = Settings(host="192.168.0.9", keys_file=str(tmp_path / "keys.json"))
+    for command in ("server.access.keys add me --admin", "AUTH=off"):
+        with pytest.raises(SettingsError, match=command):
+            check_exposure(elsewhere)
     check_exposure(Settings(host="192.168.0.9", auth="off"))
+    add_key(tmp_path / "keys.json", until=time.time() - 1)
+    with pytest.raises(SettingsError, match="no key yet"):
+        check_exposure(elsewhere)
+    add_key(tmp_path / "keys.json")
+    check_exposure(elsewhere)
+
+
+def test_whoever_wants_keys_on_loopback_needs_one_too(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="AUTH=on asks for a key"):
+        check_exposure(Settings(auth="on", keys_file=str(tmp_path / "keys.json")))
+
+
+def test_a_spoilt_file_of_keys_stops_the_start_with_its_name(tmp_path: Path) -> None:
+    spoilt = tmp_path / "keys.json"
+    spoilt.write_text("{")
+    for fails in (check_exposure, create_app):
+        with pytest.raises(SettingsError, match=r"keys\.json"):
+            fails(Settings(auth="on", keys_file=str(spoilt)))
 
 
 @pytest.fixture
