@@ -16,17 +16,14 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from backends.base import Backend, BackendFailed, Done, Notice, Overloaded, Progress, Stats, StatsChanged
+from backends.base import Backend, BackendFailed, Done, Overloaded, Progress
 from backends.echo import EchoBackend
-from backends.pytorch.adapter import PyTorchBackend
-from engine.llm_engine import LLMEngine
-from engine.output import StepOutput
 from server.errors import add_error_handlers
 from server.hub import Hub
 from server.routes.completions import completions_router
 from tests.server.doubles import Puppet, eventually
 from tests.server.serving import listening
-from tests.tiny_model import write_tiny_model
+from tests.server.watched_engine import Steps, Watched
 
 SECONDS = 60  # more than anything here takes on a busy machine
 
@@ -198,51 +195,6 @@ def test_who_stays_gets_the_whole_answer() -> None:
 
 
 # The engine behind it
-
-
-class Watched(PyTorchBackend):
-    """The engine with the tiny model. Says when its numbers have changed."""
-
-    def __init__(self, folder: Path, context: int = 1024, **options: Any) -> None:
-        model = write_tiny_model(folder / "tiny.gguf", context_length=context)
-        super().__init__(model, folder, threads=1, **options)
-        self._news = asyncio.Event()
-
-    async def rest(self) -> Stats:
-        """Wait until nothing runs, waits, or holds memory."""
-        while (stats := self.stats()) is None or stats.running or stats.waiting or stats.blocks_used:
-            await self._news.wait()
-            self._news.clear()
-        return stats
-
-    def hear(self) -> None:
-        """From now on, note the changes, which the hub hears of as before."""
-        told = self.notify
-
-        def listen(notice: Notice) -> None:
-            if isinstance(notice, StatsChanged):
-                self._news.set()
-            told(notice)
-
-        self.notify = listen
-
-
-class Steps:
-    """Counts the steps that worked on a request."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.outputs: list[StepOutput] = []
-        step = LLMEngine.step
-
-        def counted(engine: LLMEngine) -> list[StepOutput]:
-            outputs = step(engine)
-            self.outputs += outputs
-            return outputs
-
-        monkeypatch.setattr(LLMEngine, "step", counted)
-
-    def of(self, request_id: str) -> int:
-        return sum(output.request_id == request_id for output in self.outputs)
 
 
 @pytest.mark.parametrize("stream", [False, True])
