@@ -51,6 +51,7 @@ from server.routes.models import models_router
 from server.routes.ollama import ollama_router
 from server.routes.openai_models import openai_models_router
 from server.routes.pages import page_routes
+from server.routes.requests import requests_router
 from server.routes.sessions import sessions_router
 from server.routes.stream import stream_router
 from server.routes.toggle_thinking import toggle_thinking_router
@@ -115,6 +116,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     app.include_router(completions_router(hub))
     app.include_router(chat_completions_router(hub))
     app.include_router(openai_models_router(hub))
+    app.include_router(requests_router(hub))
     app.include_router(generate_router(hub))
     app.include_router(chat_router(hub, converse=chat))
     app.include_router(toggle_thinking_router(hub))

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
 import pytest
-import uvicorn
 
-from app import create_admission, create_app
-from config import Settings
 from engine.errors import KernelsUnavailable
 from engine.kernels.build import build
-from server.http_protocol import ChatHttpProtocol
-from server.websocket_protocol import ChatSocketProtocol
+from tests.application import application
 
 hypothesis.settings.register_profile("dev", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile(
@@ -53,53 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "browser" in item.path.parts)
 
 
-class _Server(uvicorn.Server):
-    """Runs in a thread of its own, where signals are none of its business."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextmanager
-def _running(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    admission = create_admission(settings, settings.max_connections)
-    app = create_app(settings, admission)
-    http = ChatHttpProtocol.limited(admission)
-    config = uvicorn.Config(app, http=http, ws=ChatSocketProtocol, log_config=None, proxy_headers=False)
-    server = _Server(config)
-    up = threading.Event()
-
-    async def run() -> None:
-        serving = asyncio.create_task(server.serve([listener]))
-        while not (server.started or serving.done()):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-        up.set()
-        await serving
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    try:
-        assert up.wait(30), "the server did not start within 30 s"
-        assert server.started, "the server ended before it listened"
-        yield f"http://127.0.0.1:{settings.port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-
-
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
-    """Start the whole application with the given settings, by default on the echo backend. Gives its base URL.
+    """Start the whole application with the given settings, as often as the test calls it. Gives its base URL.
 
-    Settings are named in lower case: `serve(backends=["echo"], max_tokens=50)`. Servers end with the test.
+    Servers end with the test.
     """
     with ExitStack() as servers:
-
-        def start(**changes: object) -> str:
-            listener = socket.create_server(("127.0.0.1", 0))
-            chosen = {"BACKENDS": ["echo"], **{name.upper(): value for name, value in changes.items()}}
-            settings = Settings(**{**chosen, "PORT": listener.getsockname()[1]})
-            return servers.enter_context(_running(settings, listener))
-
-        yield start
+        yield lambda **changes: servers.enter_context(application(**changes))

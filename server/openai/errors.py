@@ -8,7 +8,9 @@ from __future__ import annotations
 from backends.base import BackendError, Unsupported
 from server.statuses import status_of
 
-_CODES = {"context_overflow": "context_length_exceeded"}  # where clients know a failure by another word than ours
+# Where clients know a failure, or a field, by another word than the backends do.
+_CODES = {"context_overflow": "context_length_exceeded"}
+_FIELDS = {"token_ids": "prompt", "think": "reasoning_effort", "repeat_penalty": "repetition_penalty"}
 
 
 class BadRequest(Exception):
@@ -31,5 +33,7 @@ def error_body(
 
 def failure_body(error: BackendError) -> dict[str, dict[str, str | None]]:
     """The object for what a backend, or the hub, could not do."""
-    param = error.field if isinstance(error, Unsupported) else "model" if error.code == "model_not_found" else None
+    param = "model" if error.code == "model_not_found" else None
+    if isinstance(error, Unsupported) and error.field is not None:
+        param = _FIELDS.get(error.field, error.field)
     return error_body(status_of(error), error.message, param=param, code=_CODES.get(error.code, error.code))

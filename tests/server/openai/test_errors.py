@@ -10,6 +10,8 @@ from server.openai.errors import error_body, failure_body
         (ModelNotFound("Sorry."), "invalid_request_error", "model", "model_not_found"),
         (ContextOverflow("Sorry."), "invalid_request_error", None, "context_length_exceeded"),
         (Unsupported("Sorry.", field="tools"), "invalid_request_error", "tools", "unsupported"),
+        (Unsupported("Sorry.", field="repeat_penalty"), "invalid_request_error", "repetition_penalty", "unsupported"),
+        (Unsupported("Sorry."), "invalid_request_error", None, "unsupported"),
         (Overloaded("Sorry."), "server_error", None, "overloaded"),
         (BackendError("Sorry."), "server_error", None, "backend_error"),
     ],

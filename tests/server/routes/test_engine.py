@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from backends.base import Stats, StatsChanged
+from backends.base import ModelInfo, ModelsChanged, Stats, StatsChanged
 from server.hub import Hub
 from server.routes.engine import engine_router
 from tests.server.doubles import Puppet
@@ -40,10 +40,8 @@ class Measured(Puppet):
         return self.numbers
 
 
-def test_the_report_has_every_number() -> None:
-    puppet = Measured()
-    hub = Hub([puppet])
-
+@contextmanager
+def asking(hub: Hub) -> Iterator[TestClient]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await hub.start()
@@ -53,9 +51,17 @@ def test_the_report_has_every_number() -> None:
     app = FastAPI(lifespan=lifespan)
     app.include_router(engine_router(hub))
     with TestClient(app) as client:
+        yield client
+
+
+def test_the_report_has_every_number() -> None:
+    puppet = Measured()
+    with asking(Hub([puppet])) as client:
         assert client.get("/api/engine").json() == {"engines": []}
         puppet.numbers = BUSY
         [engine] = client.get("/api/engine").json()["engines"]
+        stats = client.get("/v1/engine/stats").json()
+    assert stats == {"engines": [engine], "requests_processed": 0, "tokens_generated": 12, "active_requests": 0}
     assert engine == {
         "model": "puppet/toy",
         "running": 2,
@@ -78,6 +84,31 @@ def test_the_report_has_every_number() -> None:
         "tokens_per_second": 40.0,
         "step_ms": {"forward": 9.5},
     }
+
+
+def test_an_engine_is_healthy_once_an_answer_would_begin() -> None:
+    puppet = Measured(ModelInfo("toy", state="loading"))
+    hub = Hub([puppet])
+    with asking(hub) as client:
+        loading = client.get("/v1/engine/health")
+        assert (loading.status_code, loading.headers["retry-after"]) == (503, "5")
+        assert loading.json() == {
+            "status": "unhealthy",
+            "state": "loading",
+            "model": "puppet/toy",
+            "reason": "The model puppet/toy is loading.",
+        }
+        puppet.models = (ModelInfo("toy"),)
+        assert client.portal is not None
+        client.portal.call(puppet.notify, ModelsChanged())
+        while (ready := client.get("/v1/engine/health")).status_code != 200:
+            pass
+        assert (ready.status_code, ready.json()) == (
+            200,
+            {"status": "healthy", "state": "ready", "model": "puppet/toy"},
+        )
+        hub.draining = True
+        assert client.get("/v1/engine/health").json()["state"] == "draining"
 
 
 def test_a_page_is_told_the_numbers_when_it_comes_and_when_they_change() -> None:
