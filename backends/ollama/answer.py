@@ -90,16 +90,15 @@ def sampling_options(params: Params, most_tokens: int | None = None) -> dict[str
 
 def _output_format(response_format: Mapping[str, object] | None) -> str | dict[str, object] | None:
     """`"json"`, a JSON Schema, or None for free text. Raises Unsupported."""
-    kind = response_format.get("type") if response_format else "text"
-    if kind == "text":
+    if response_format is None:
         return None
-    if kind == "json_object":
+    if response_format.get("type") == "json_object":
         return "json"
-    schema = response_format.get("json_schema") if response_format else None
-    wanted = schema.get("schema") if kind == "json_schema" and isinstance(schema, dict) else None
-    if isinstance(wanted, dict):
-        return wanted
-    raise Unsupported("Models of Ollama know the response_format text, json_object and json_schema with a schema.")
+    schema = response_format.get("schema")
+    if isinstance(schema, dict):
+        return schema
+    message = "Models of Ollama know the response_format json_object, and json_schema with a schema."
+    raise Unsupported(message, field="response_format")
 
 
 class Answer:

@@ -1,11 +1,9 @@
-"""What the adapter promises, held against recorded answers and against real servers of two versions."""
+"""What every backend promises, and what the one to Ollama does beyond: held against recordings and real servers."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from backends.base import (
     BackendFailed,
     Loading,
-    Message,
     ModelNotFound,
     ModelsChanged,
     Notice,
@@ -27,34 +24,36 @@ from tests.backends.asking import (
     MODEL,
     WEATHER_TOOL,
     ask,
-    done_of,
     events_of,
     failure_of,
-    likeliest,
     loadings_of,
     reasoning_of,
     text_of,
 )
+from tests.backends.contract import Contract, Subject
 from tests.backends.ollama.conftest import Server
 
 T = TypeVar("T")
 
 
-@asynccontextmanager
-async def backend_of(server: Server) -> AsyncIterator[OllamaBackend]:
-    backend = OllamaBackend(server.url, options={"num_thread": 1})
-    try:
-        yield backend
-    finally:
-        await backend.close()
+@pytest.fixture
+def subject(server: Server) -> Subject:
+    return Subject(server.label, lambda: OllamaBackend(server.url, options={"num_thread": 1}))
+
+
+class TestContract(Contract):
+    """Kept with each of the servers."""
 
 
 def run(server: Server, work: Callable[[OllamaBackend], Awaitable[T]]) -> T:
     """Do `work` with a backend for `server`, on an event loop of its own."""
 
     async def main() -> T:
-        async with backend_of(server) as backend:
+        backend = OllamaBackend(server.url, options={"num_thread": 1})
+        try:
             return await work(backend)
+        finally:
+            await backend.close()
 
     return asyncio.run(main())
 
@@ -80,66 +79,6 @@ def test_its_models_are_listed_with_what_is_known_of_them(server: Server) -> Non
     assert 90_000_000 < (found.size or 0) < 110_000_000
 
 
-def test_it_is_healthy_while_it_has_a_model(server: Server) -> None:
-    assert run(server, lambda backend: backend.health()).ok
-
-
-def test_an_answer_comes_in_pieces_and_ends_in_done(server: Server) -> None:
-    events = run(server, lambda backend: events_of(backend, ask()))
-    assert text_of(events) == ANSWER
-    assert len(events) > 5, "The answer came in one piece."
-    done = done_of(events)
-    assert done.finish_reason == "stop"
-    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (16, 8)
-    timings = done.timings
-    assert timings.ttft_ms is not None
-    assert timings.total_ms is not None
-    assert 0 < timings.ttft_ms <= timings.total_ms
-    assert 1 < (timings.tokens_per_second or 0) < 10_000
-
-
-def test_a_limit_ends_the_answer_with_length(server: Server) -> None:
-    events = run(server, lambda backend: events_of(backend, ask(params=likeliest(max_tokens=3))))
-    assert text_of(events) == "The capital of"
-    assert done_of(events).finish_reason == "length"
-
-
-def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(server: Server) -> None:
-    events = run(server, lambda backend: events_of(backend, ask(params=likeliest(stop=(" Paris",)))))
-    assert text_of(events) == "The capital of France is"
-    assert done_of(events).finish_reason == "stop"
-
-
-def test_a_prompt_is_gone_on_from_as_it_stands(server: Server) -> None:
-    request = ask(prompt="The capital of France is", params=likeliest(max_tokens=8))
-    events = run(server, lambda backend: events_of(backend, request))
-    assert text_of(events).startswith(" Paris")
-    assert done_of(events).usage.completion_tokens == 8
-
-
-def test_earlier_turns_and_the_system_prompt_are_part_of_the_question(server: Server) -> None:
-    turns = (
-        Message("system", "You are a helpful AI assistant."),
-        Message("user", "My name is Ada."),
-        Message("assistant", "Hello Ada!"),
-        Message("user", "What is my name?"),
-    )
-    events = run(server, lambda backend: events_of(backend, ask(messages=turns, params=likeliest(max_tokens=3))))
-    assert done_of(events).usage.prompt_tokens == 45
-
-
-def test_a_json_schema_shapes_the_answer(server: Server) -> None:
-    schema = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string", "maxLength": 12}}}
-    response_format = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
-    events = run(server, lambda backend: events_of(backend, ask(response_format=response_format)))
-    assert set(json.loads(text_of(events))) == {"city"}
-
-
-def test_a_model_that_cannot_think_answers_all_the_same(server: Server) -> None:
-    events = run(server, lambda backend: events_of(backend, ask(think=True)))
-    assert (reasoning_of(events), text_of(events)) == ("", ANSWER)
-
-
 def test_tools_are_refused_for_a_model_that_cannot_call_them(server: Server) -> None:
     error = run(server, lambda backend: failure_of(backend, ask(tools=(WEATHER_TOOL,))))
     assert isinstance(error, Unsupported)
@@ -154,25 +93,6 @@ def test_thinking_comes_apart_from_the_answer(server: Server) -> None:
     assert text_of(events) == "Paris."
     events = run(server, lambda backend: events_of(backend, ask(model="thinker", think=False)))
     assert (reasoning_of(events), text_of(events)) == ("", ANSWER)
-
-
-def test_an_answer_is_not_begun_anew_where_it_cannot_be_gone_on_with(server: Server) -> None:
-    """The template that the server finds for the model closes every message."""
-    error = run(server, lambda backend: failure_of(backend, ask(resume_text="The capital")))
-    assert isinstance(error, Unsupported)
-    assert "cannot go on" in error.message
-
-
-def test_a_seed_of_any_size_that_chats_have_is_taken(server: Server) -> None:
-    for seed in (0, 2**31 - 1):
-        events = run(server, lambda backend, seed=seed: events_of(backend, ask(params=likeliest(seed=seed))))
-        assert text_of(events) == ANSWER
-
-
-def test_an_unknown_model_is_not_found(server: Server) -> None:
-    error = run(server, lambda backend: failure_of(backend, ask(model="nosuch")))
-    assert isinstance(error, ModelNotFound)
-    assert "ollama pull nosuch" in error.message
 
 
 def test_a_model_that_can_be_had_nowhere_does_not_load(server: Server) -> None:
@@ -207,15 +127,6 @@ def test_a_cold_model_is_said_to_load_before_it_answers(server: Server) -> None:
 
 def test_unloading_what_is_not_there_is_no_failure(server: Server) -> None:
     run(server, lambda backend: backend.unload("nosuch"))
-
-
-def test_an_answer_that_is_left_leaves_the_backend_usable(server: Server) -> None:
-    async def leave_and_ask_again(backend: OllamaBackend) -> str:
-        async with aclosing(backend.generate(ask())) as events:
-            await anext(events)
-        return text_of(await events_of(backend, ask()))
-
-    assert run(server, leave_and_ask_again) == ANSWER
 
 
 def test_what_ollama_has_no_word_for_is_refused_by_name(server: Server) -> None:
