@@ -26,6 +26,8 @@ from server.failures import failure_text
 ID = re.compile(r"(\w{1,64}):(\d{1,15})(?::([^:]{1,200}):(\d{1,15})(?::(told[1-9]\d{0,8}|end))?)?", re.ASCII)
 TOLD, END = "told", "end"
 WORD = re.compile(r"\s*\S+|\s+")
+FIRST_WORD_S = 0.25  # a page that has just asked is told where the answer belongs over another connection
+WORD_EVERY_S = 0.03
 
 
 class BadPlace(ValueError):
@@ -64,11 +66,19 @@ class Place:
 NOWHERE = Place("0", 0)  # no log has that epoch: whoever comes back from there starts from a snapshot
 
 
+@dataclass(slots=True, frozen=True)
+class Portion:
+    """Events that go out together, `after_s` seconds past those before them."""
+
+    events: bytes
+    after_s: float = 0.0
+
+
 class EventEncoder(Protocol):
     """Turns a session's frames, one after the other, into events for one client."""
 
-    def encode(self, frame: str) -> list[bytes]:
-        """The events that say what `frame` does, in portions that follow one another at the pace of a reader."""
+    def encode(self, frame: str) -> list[Portion]:
+        """The events that say what `frame` does."""
 
 
 class MessageEvents:
@@ -77,10 +87,10 @@ class MessageEvents:
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
 
-    def encode(self, frame: str) -> list[bytes]:
+    def encode(self, frame: str) -> list[Portion]:
         message = orjson.loads(frame)
         place = Place(self._epoch, message["seq"]) if "seq" in message else None
-        return [event(message["type"], frame, place)]
+        return [Portion(event(message["type"], frame, place))]
 
 
 class TextEvents:
@@ -96,10 +106,11 @@ class TextEvents:
         place = place or NOWHERE
         self._answer, self._points, self._stage = place.answer, place.points, place.stage
         self._last = ""  # the last character the client has of this answer; empty: not known
+        self._is_new = False  # nothing was said yet of an answer that has just begun
         self._begun = place is not NOWHERE and not self._answer  # what comes of an answer first says where it begins
 
-    def encode(self, frame: str) -> list[bytes]:
-        """The words of a failure are a portion each, as if somebody said them; anything else is one."""
+    def encode(self, frame: str) -> list[Portion]:
+        """An answer's first words wait until a page can have made room for them; why it failed is told word by word."""
         message: dict[str, Any] = orjson.loads(frame)
         if "seq" not in message:
             return []
@@ -110,7 +121,15 @@ class TextEvents:
         for number, (kind, data, state) in enumerate(said, start=1):
             at = here if number == len(said) else before  # a client that is cut off in between is told the rest again
             events.append(event(kind, data, Place(at.epoch, at.seq, *state)))
-        return events if message["type"] == "error" or not events else [b"".join(events)]
+        return self._paced(events, word_by_word=message["type"] == "error")
+
+    def _paced(self, events: list[bytes], *, word_by_word: bool) -> list[Portion]:
+        if not events:
+            return []
+        pause, self._is_new = FIRST_WORD_S if self._is_new else 0.0, False
+        if not word_by_word:
+            return [Portion(b"".join(events), pause)]
+        return [Portion(events[0], pause), *(Portion(each, WORD_EVERY_S) for each in events[1:])]
 
     def _say(self, message: dict[str, Any]) -> Iterator[_Said]:
         match message["type"]:
@@ -147,7 +166,7 @@ class TextEvents:
         """The run of `answer` begins; the client may have some of its text from an earlier one."""
         if answer != self._answer:
             self._turn_to(answer, 0)
-            self._begun = True
+            self._begun = self._is_new = True
         self._stage = ""
 
     def _turn_to(self, answer: str, points: int) -> None:

@@ -87,31 +87,32 @@ def chat_router(hub: Hub, converse: Conversing = _not_yet) -> APIRouter:
 
 
 async def _by_form(hub: Hub, request: Request, form: ChatForm) -> Response:
+    """The fragment goes out before anything else can happen: the answer's first word finds its place there."""
     session = await opened(hub, form.session_id, caller_of(request.scope).owner)
     try:
-        accepted = await _say(hub, session, UserCommand(message=form.message))
+        accepted = _say(hub, session, UserCommand(message=form.message))
     except CommandRefused as refused:
         return _refused(refused)
     return HTMLResponse(fragment(form.message, accepted.run))
 
 
 async def _by_json(hub: Hub, request: Request, asked: ChatRequest) -> Response:
+    """What these ids name survives the server."""
     owner = caller_of(request.scope).owner
     session = await opened(hub, asked.session_id, owner) if asked.session_id else hub.create(owner)
     command = UserCommand(message=asked.message, model=asked.model, params=asked.params, think=asked.think)
     try:
-        accepted = await _say(hub, session, command)
+        accepted = _say(hub, session, command)
     except CommandRefused as refused:
         return _refused(refused)
+    await hub.saved(session)
     answer = ChatAnswer(session_id=session.id, message_id=accepted.run, user_id=accepted.id)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-async def _say(hub: Hub, session: Session, command: UserCommand) -> Accepted:
-    """Say it. What is acknowledged survives the server. Raises CommandRefused."""
+def _say(hub: Hub, session: Session, command: UserCommand) -> Accepted:
     accepted = hub.ask(session, command)
     log.debug(f"Received message: '{command.message}' for session: {session.id}")
-    await hub.saved(session)
     return accepted
 
 

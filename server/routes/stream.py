@@ -6,8 +6,9 @@ Knows HTTP and the hub. What is said is the session's matter; how it looks as ev
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import chain
 from typing import Annotated, Literal
 
 import structlog
@@ -18,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from server.caller import Caller, caller_of
 from server.connections import ConnectionManager
 from server.disconnect import unless_disconnected
-from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, TextEvents
+from server.event_stream import BadPlace, EventEncoder, MessageEvents, Place, Portion, TextEvents
 from server.hello import hello
 from server.hub import Hub
 from server.opening import opened
@@ -30,7 +31,8 @@ from server.subscriber import Subscriber, TooSlow
 
 PREFIX = "/api/stream"
 PING_EVERY_S = 15.0  # sooner than proxies lose patience
-WORD_EVERY_S = 0.03  # of what is told a word at a time
+MOST_PAUSE_S = 1.0  # who has missed much does not wait for each pause that there was
+MOST_HELD_BACK = 1_000  # portions
 RETRY_MS = 1_000  # how soon an EventSource comes back
 
 log = structlog.get_logger()
@@ -92,6 +94,7 @@ class Following(Response):
         self._encoder = encoder
         self._connections = connections
         self._ping_every_s = ping_every_s
+        self._portions: deque[Portion] = deque()
         self._closed = False
         self._patience: asyncio.Timeout | None = None
         subscriber.on_too_slow = self.close
@@ -132,9 +135,28 @@ class Following(Response):
         await stream.events(f"retry: {RETRY_MS}\n\n".encode())
         async with stream.kept_alive(self._ping_every_s):
             while True:
-                *missed, newest = map(self._encoder.encode, await self.subscriber.frames())
-                if at_once := b"".join(chain(*missed, newest[:1])):
-                    await stream.events(at_once)
-                for word in newest[1:]:
-                    await asyncio.sleep(WORD_EVERY_S)
-                    await stream.events(word)
+                self._take(await self.subscriber.frames())
+                patience_s = MOST_PAUSE_S
+                while self._portions:
+                    pause_s = min(self._portions[0].after_s, patience_s)
+                    patience_s -= pause_s
+                    await self._pause(pause_s)
+                    await stream.events(self._at_once())
+
+    def _take(self, frames: Iterable[str]) -> None:
+        for frame in frames:
+            self._portions += self._encoder.encode(frame)
+
+    async def _pause(self, seconds: float) -> None:
+        """What comes meanwhile is taken in, as far as that is not too much: who is held back by us is not slow."""
+        if seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while len(self._portions) < MOST_HELD_BACK:
+                        self._take(await self.subscriber.frames())
+
+    def _at_once(self) -> bytes:
+        events = [self._portions.popleft().events]
+        while self._portions and not self._portions[0].after_s:
+            events.append(self._portions.popleft().events)
+        return b"".join(events)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.clock import Clock
-from server.event_stream import BadPlace, MessageEvents, Place, TextEvents
+from server.event_stream import FIRST_WORD_S, BadPlace, MessageEvents, Place, TextEvents
 from server.fold import Conversation
 from server.protocol import (
     AiEvent,
@@ -97,7 +97,7 @@ class Log:
         encoder = TextEvents(self.session.epoch, place, self.text_of)
         sent = b""
         while (frame := subscriber.next_frame()) is not None:
-            sent += b"".join(encoder.encode(frame))
+            sent += b"".join(portion.events for portion in encoder.encode(frame))
         subscriber.close()
         return sent
 
@@ -285,6 +285,20 @@ def test_a_failure_is_told_a_word_at_a_time_each_with_a_place_to_come_back_to() 
         assert "".join(had) + rest.texts.get("a", "") == whole.texts["a"]
 
 
+def test_an_answers_first_words_wait_until_a_page_can_have_made_room_and_nothing_else_does() -> None:
+    log = Log()
+    encoder = TextEvents(log.session.epoch, None, log.text_of)
+    subscriber = log.session.subscribe()
+    for answer in ("a", "b"):
+        log.begin(answer)
+        log.write(answer, "one", "two")
+        log.end(answer)
+    portions = []
+    while (frame := subscriber.next_frame()) is not None:
+        portions += encoder.encode(frame)
+    assert [portion.after_s for portion in portions] == [FIRST_WORD_S, 0, 0] * 2
+
+
 # Places
 
 
@@ -337,7 +351,7 @@ def test_frames_travel_whole_and_those_of_the_log_have_a_place(pieces: list[str]
     frames = [log.session.entry(seq).frame for seq in range(1, log.session.head + 1)]
     frames.append(log.session.snapshot_frame())
     frames.append('{"type":"progress","id":"a","phase":"decoding"}')
-    events = list(source.take(b"".join(portion for frame in frames for portion in encoder.encode(frame))))
+    events = list(source.take(b"".join(portion.events for frame in frames for portion in encoder.encode(frame))))
     assert [event.data for event in events] == frames
     assert [event.kind for event in events] == [json.loads(frame)["type"] for frame in frames]
     seqs = [*range(1, log.session.head + 1), log.session.head, log.session.head]

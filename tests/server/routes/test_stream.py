@@ -22,7 +22,7 @@ from server.options import HubOptions
 from server.protocol import UserCommand
 from server.routes.stream import stream_router
 from server.session import Session
-from tests.server.doubles import PATIENCE_S, Puppet, eventually
+from tests.server.doubles import PATIENCE_S, Puppet, eventually, turn_over
 from tests.server.event_source import Event, EventSource, TextPage
 from tests.server.serving import listening
 
@@ -379,5 +379,24 @@ def test_streams_end_with_the_server_and_without_a_word() -> None:
             assert waiting.events == []
             assert list(following.page.texts.values()) == ["Half "]
             assert idle.subscribers == busy.subscribers == 0
+
+    within(test)
+
+
+def test_what_was_said_while_the_first_words_were_held_back_comes_with_them() -> None:
+    async def test() -> None:
+        puppet = Puppet()
+        options = HubOptions(stream_flush_ms=0, subscriber_bytes=1_000)
+        async with door(puppet, options=options) as (hub, client):
+            session = hub.create()
+            async with stream(client, session) as following:
+                await eventually(lambda: session.subscribers)
+                hub.execute(session, UserCommand(message="Tell me."))
+                for _ in range(20):
+                    puppet.say("word " * 20)
+                    await turn_over()
+                puppet.say(Done("stop"))
+                await following.until_complete()
+                assert following.text == "word " * 400, "it did not count as slow"
 
     within(test)
