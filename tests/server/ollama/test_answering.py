@@ -14,6 +14,7 @@ from starlette.types import Message
 from server.hub import Hub
 from server.ollama.answering import Line, Work, answer
 from server.ollama.lines import LineStream
+from tests.server.doubles import eventually
 
 SCOPE = {"type": "http", "method": "POST", "path": "/api/chat", "headers": [], "state": {"request_id": "mine"}}
 
@@ -59,8 +60,7 @@ def test_a_server_that_stops_says_so(stream: bool) -> None:
         wire, hub, identities = Wire(), Hub([]), list[str]()
         response = answer(hub, Request(SCOPE), endless(identities), stream=stream)
         speaking = asyncio.create_task(response(SCOPE, wire.receive, wire.send))
-        while not identities:
-            await asyncio.sleep(0)
+        await eventually(lambda: identities)
         if stream:
             await wire.news.wait()
         speaking.cancel()
