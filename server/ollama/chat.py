@@ -33,7 +33,7 @@ async def _chat(hub: Hub, request: Request, body: Mapping[str, object]) -> Respo
     for message in asked.messages:
         check_images(message.images, entry)
     messages = tuple(_message(message) for message in asked.messages)
-    begun = _begun(messages, entry.capabilities)
+    begun = "" if asked.format or asked.tools else _begun(messages, entry.capabilities)
     prompt = GenerationRequest(
         request_id="",
         model="",
