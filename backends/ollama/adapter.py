@@ -1,7 +1,7 @@
 """Answers from an Ollama server, over its own API.
 
-Owns the order of the calls: ask what the model can do, have it loaded, ask it, read its answer. How requests and
-answers look is `answer`'s, what models there are `catalog`'s, what a refusal means `errors`'.
+Owns the order of the calls: ask what the model can do, have it loaded, ask it, read its answer. How requests
+look is `asking`'s, how answers do `answer`'s, what models there are `catalog`'s, what a refusal means `errors`'.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from backends.base import (
 )
 from backends.calls import Call, drain
 from backends.http import StatusError
-from backends.ollama.answer import Answer, build_call, check_supported
+from backends.ollama.answer import Answer
+from backends.ollama.asking import build_call, check_supported
 from backends.ollama.catalog import Catalog
 from backends.ollama.client import OllamaClient
 from backends.ollama.errors import refused, told
@@ -88,7 +89,8 @@ class OllamaBackend(Backend):
         asked = time.monotonic()
         facts = await self._catalog.facts(request.model)
         if request.tools and facts.can("tools") is False:
-            raise Unsupported(f"The model {request.model} cannot call tools. Pick one that can, or leave tools out.")
+            toolless = f"The model {request.model} cannot call tools. Pick one that can, or leave tools out."
+            raise Unsupported(toolless, field="tools")
         if request.resume_text and request.prompt is None and not facts.continues:
             closed = f"The model {request.model} cannot go on with an answer that has begun. Ask again instead."
             raise Unsupported(closed, field="resume_text")

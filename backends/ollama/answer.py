@@ -1,4 +1,4 @@
-"""A request in Ollama's words, and its answer's lines as our events. Does no I/O.
+"""The lines of Ollama's answers as our events. Does no I/O.
 
 Any field of a line may be missing, of another type or unknown; the last line may carry text, thinking and tool calls
 like every other; `done` may be missing where `done_reason` stands.
@@ -7,21 +7,18 @@ like every other; `done` may be missing where `done_reason` stands.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 from uuid import uuid4
 
 from backends.base import (
     Event,
-    GenerationRequest,
-    Params,
     Reasoning,
     Text,
     ToolCalls,
-    Unsupported,
     Usage,
 )
-from backends.calls import Call, cut_off
+from backends.calls import cut_off
 from backends.fields import JsonObject, count_at, text_at
 from backends.http import error_text
 from backends.ollama.client import NAME
@@ -30,75 +27,6 @@ from backends.think_tags import ThinkTagSplitter
 from backends.tool_arguments import read_arguments, unreadable_call
 
 NANOSECONDS = 1e9
-
-
-def check_supported(request: GenerationRequest) -> None:
-    """Raise Unsupported, naming the field, for what Ollama's API has no word for."""
-    refusals = {
-        "n": request.n != 1,
-        "logprobs": request.logprobs is not None,
-        "token_ids": request.token_ids is not None,
-        "resume_token_ids": bool(request.resume_token_ids),
-        "diffusion": request.params.diffusion is not None,
-        "tools": bool(request.tools) and request.prompt is not None,
-    }
-    for field, refused in refusals.items():
-        if refused:
-            message = f"Models of Ollama cannot be asked with {field}. Leave it out, or pick another backend."
-            raise Unsupported(message, field=field)
-
-
-def build_call(request: GenerationRequest, options: JsonObject, think: bool | None, most_tokens: int | None) -> Call:
-    """The call for `request`. Raises Unsupported.
-
-    `options` are Ollama's own and go with every request. `most_tokens` bounds an answer that has no limit: when the
-    context is full, the server would shift it and go on. The beginning of an answer goes as its last message.
-    """
-    body: dict[str, object] = {
-        "model": request.model,
-        "stream": True,
-        "options": {**sampling_options(request.params, most_tokens), **options},
-    }
-    output_format = _output_format(request.response_format)
-    if output_format is not None:
-        body["format"] = output_format
-    if request.prompt is not None:
-        return Call("/api/generate", {**body, "prompt": request.prompt + request.resume_text, "raw": True})
-    turns = [{"role": turn.role, "content": turn.content} for turn in request.messages or ()]
-    begun = [{"role": "assistant", "content": request.resume_text}] if request.resume_text else []
-    body["messages"] = turns + begun
-    if request.tools:
-        body["tools"] = list(request.tools)
-    if think is not None:
-        body["think"] = think
-    return Call("/api/chat", body)
-
-
-def sampling_options(params: Params, most_tokens: int | None = None) -> dict[str, object]:
-    """`params` by Ollama's names, without what is not set."""
-    options: dict[str, object | None] = {
-        "temperature": params.temperature,
-        "top_p": params.top_p,
-        "top_k": params.top_k,
-        "min_p": params.min_p,
-        "num_predict": params.max_tokens or most_tokens,
-        "seed": params.seed,
-        "stop": list(params.stop) or None,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _output_format(response_format: Mapping[str, object] | None) -> str | dict[str, object] | None:
-    """`"json"`, a JSON Schema, or None for free text. Raises Unsupported."""
-    if response_format is None:
-        return None
-    if response_format.get("type") == "json_object":
-        return "json"
-    schema = response_format.get("schema")
-    if isinstance(schema, dict):
-        return schema
-    message = "Models of Ollama know the response_format json_object, and json_schema with a schema."
-    raise Unsupported(message, field="response_format")
 
 
 class Answer:
