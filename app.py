@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -31,6 +32,7 @@ from server.last_resort import LastResort, watch_process
 from server.limiting.limiter import RateLimiter
 from server.limiting.middleware import RateLimitMiddleware
 from server.logs import configure_logs
+from server.measures.exposition import Measured
 from server.ollama.chat import chat
 from server.ollama.lines import NDJSON
 from server.options import HubOptions
@@ -47,6 +49,7 @@ from server.routes.engine import engine_router
 from server.routes.generate import generate_router
 from server.routes.health import health_router
 from server.routes.login import login_router
+from server.routes.metrics import metrics_router
 from server.routes.models import models_router
 from server.routes.ollama import ollama_router
 from server.routes.openai_models import openai_models_router
@@ -57,6 +60,7 @@ from server.routes.stream import stream_router
 from server.routes.toggle_thinking import toggle_thinking_router
 from server.routes.websocket import chat_socket
 from server.security import SecurityMiddleware
+from server.version import VERSION
 
 log = structlog.get_logger()
 
@@ -86,7 +90,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     app = FastAPI(
         title="Switchboard",
         description="Chat with pluggable model backends.",
-        version="0.1.0",
+        version=VERSION,
         docs_url=None,  # its page would load scripts from another origin
         redoc_url=None,
         lifespan=lifespan,
@@ -104,12 +108,14 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
         app.add_middleware(AccessMiddleware, gate=gate)
     app.add_middleware(ProxiedAdmission, admission=admission)
     app.add_middleware(SecurityMiddleware, policy=policy)
-    app.add_middleware(RequestLog)
+    statuses = Counter[int]()
+    app.add_middleware(RequestLog, statuses=statuses)
     app.add_middleware(Proxies, trusted=trusted_proxies(settings))
     add_error_handlers(app)
     app.router.routes.append(chat_socket(hub, policy, limiter))  # before the routers, each of which is asked in turn
     app.include_router(health_router(hub))
     app.include_router(login_router(gate, hub.connections))
+    app.include_router(metrics_router(Measured(hub, limiter, admission, statuses)))
     app.include_router(models_router(hub))
     app.include_router(engine_router(hub))
     app.include_router(sessions_router(hub))

@@ -28,6 +28,7 @@ from backends.base import (
 )
 from server.clock import Clock
 from server.context import turns
+from server.measures.answers import AnswerMeasures
 from server.merging import Events, merged, one_by_one
 from server.models import Models
 from server.options import HubOptions
@@ -51,11 +52,12 @@ class InternalError(BackendError):
 class Answers:
     """Asks the backends, for chats and for stateless calls."""
 
-    def __init__(self, models: Models, options: HubOptions, clock: Clock) -> None:
+    def __init__(self, models: Models, options: HubOptions, clock: Clock, measures: AnswerMeasures) -> None:
         self._running: set[str] = set()  # the ids of the requests that are being answered
         self._models = models
         self._options = options
         self._clock = clock
+        self._measures = measures
         self._overloaded_until = -math.inf
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,10 +85,13 @@ class Answers:
         outcome = "cancelled"
         running = request.n
         identity = self._enter(request.request_id)
+        watch = self._measures.began()
         try:
             backend, info = await self._models.resolve(request.model)
+            watch.answers(f"{backend.name}/{info.name}")
             async with aclosing(_asked(backend, replace(request, request_id=identity, model=info.name))) as events:
                 async for event in events:
+                    watch.saw(event)
                     running -= isinstance(event, Done)
                     if isinstance(event, Done) and not running:
                         outcome = event.finish_reason
@@ -95,6 +100,7 @@ class Answers:
                 raise BackendFailed(BROKE_OFF)
         except BackendError as error:
             outcome = error.code
+            watch.failed(outcome)
             if isinstance(error, BackendUnreachable):
                 self._models.probe()
             if isinstance(error, Overloaded):
@@ -102,10 +108,12 @@ class Answers:
             raise
         except Exception as error:
             outcome = "internal"
+            watch.failed(outcome)
             log.exception("a backend failed", request=identity)
             raise InternalError("Something went wrong in the server. Its log says what.") from error
         finally:
             self._leave(identity)
+            watch.ended()
             seconds = round(time.monotonic() - began, 3)
             log.info("answered", request=identity, outcome=outcome, seconds=seconds)
 

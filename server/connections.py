@@ -137,6 +137,11 @@ class ConnectionManager:
         self._empty.clear()
         self._look_at(stream)
 
+    @property
+    def streams(self) -> int:
+        """How many event streams are open."""
+        return len(self._streams)
+
     def leave(self, stream: Follower) -> None:
         """An event stream has ended."""
         self._streams.pop(stream, None)

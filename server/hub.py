@@ -24,6 +24,7 @@ from server.dispatcher import Accepted, Dispatcher
 from server.history.records import LOCAL
 from server.history.store import History
 from server.keeper import Keeper
+from server.measures.answers import AnswerMeasures
 from server.meter import Meter
 from server.models import Models
 from server.names import ids_of
@@ -89,10 +90,13 @@ class Hub:
         )
         self._models = Models(self._catalogue, self.clock, self.connections.broadcast, self.meter.changed)
         self.residence = Residence(self.unload_model, self.clock)
-        self._answers = Answers(self._models, self.options, self.clock)
+        self.answer_measures = AnswerMeasures(self.clock)
+        self.snapshots = 0  # conversations that were sent whole, to readers who were new or had missed too much
+        self._answers = Answers(self._models, self.options, self.clock, self.answer_measures)
         self._turns: dict[str, Turns] = {}
         self._runs: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()  # sessions with subscribers
+        self._began_at = self.clock.now()
         self._started = False
         self._answering = Answering(
             events=self._answers.events,
@@ -218,6 +222,11 @@ class Hub:
     # Models and answers
 
     @property
+    def uptime(self) -> float:
+        """Seconds since the hub was made."""
+        return self.clock.now() - self._began_at
+
+    @property
     def active(self) -> int:
         """Requests that are being answered."""
         return self._answers.active
@@ -293,6 +302,7 @@ class Hub:
 
     def _adopt(self, session: Session) -> Session:
         session.watched = self._attend
+        session.snapshot_sent = self._count_snapshot
         session.published = self.conversations.published
         return session
 
@@ -328,6 +338,9 @@ class Hub:
         turns_ = self._turns.get(session.id)
         if not session.subscribers and (turns_ is None or turns_.run is None):
             self.sessions.rest(session)
+
+    def _count_snapshot(self) -> None:
+        self.snapshots += 1
 
     def _drop(self, session: Session) -> None:
         """`session` is deleted: end what goes on in it, and send away those who watch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 
 import structlog
 import uuid_utils
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "x-request-id"
 SANE = re.compile(r"[!-~]{1,128}", re.ASCII)
-PROBES = {"/health/live", "/health/ready"}  # asked every few seconds, for ever
+PROBES = {"/health/live", "/health/ready", "/metrics"}  # asked every few seconds, for ever
 MAX_PATH = 200
 NO_CODE = 1006  # of a WebSocket: it ended without a close frame
 
@@ -26,8 +27,10 @@ log = structlog.get_logger()
 class RequestLog:
     """Gives every request and every WebSocket its id: the client's own, if it is a sane one, or a UUID v7."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, statuses: Counter[int] | None = None) -> None:
+        """`statuses` counts the requests by the status that they were answered with."""
         self.app = app
+        self._statuses = Counter() if statuses is None else statuses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = {"http": self._request, "websocket": self._socket}.get(scope["type"], self.app)
@@ -49,6 +52,7 @@ class RequestLog:
         try:
             await self.app(scope, receive, named)
         finally:
+            self._statuses[status] += 1
             say = log.debug if scope["path"] in PROBES else log.info
             ms = round((time.monotonic() - began) * 1000, 1)
             say("request", method=scope["method"], path=scope["path"][:MAX_PATH], status=status, ms=ms)

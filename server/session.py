@@ -55,6 +55,7 @@ class Session:
         self.bytes = 0  # of all frames ever published
         self.active_at = clock.now()  # when something was last sent to the subscribers
         self.watched: Callable[[Session], None] = lambda _: None  # the first subscriber has come, or the last has gone
+        self.snapshot_sent: Callable[[], None] = lambda: None
         self.published: Callable[[Session, AnyLogEvent], None] = lambda *_: None
         self.waiting: Callable[[], Sequence[Mapping[str, Any]]] = tuple  # the queue, with all it takes to keep it
         self._clock = clock
@@ -151,6 +152,7 @@ class Session:
         """The state at the head as a frame, made once for as many as ask for it."""
         if self._snapshot[0] != self.head:
             self._snapshot = (self.head, encode(self.state.snapshot(self.id, self.epoch)))
+        self.snapshot_sent()
         return self._snapshot[1]
 
     def _fold_away(self) -> None:
