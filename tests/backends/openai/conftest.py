@@ -1,4 +1,4 @@
-"""The servers that the adapter is held to: llama.cpp's own, and ours."""
+"""The servers that the adapter is held to: llama.cpp's own, and ours, which other adapters are held to, too."""
 
 from __future__ import annotations
 
@@ -10,25 +10,17 @@ from pathlib import Path
 import pytest
 
 from backends.openai import OpenAIBackend
-from bench.servers import switchboard
 from tests.backends.contract import Subject
 from tests.backends.openai.double import MODEL, SYSTEM
 
 HERE = Path(__file__).parent
-WEIGHTS = HERE.parents[2] / "models" / MODEL
 OURS = "pytorch/smollm2-135m-instruct"
 
 
-def _weights() -> Path:
-    if not WEIGHTS.exists():
-        pytest.skip(f"NO REAL MODEL: there are no weights at {WEIGHTS.relative_to(WEIGHTS.parents[1])}")
-    return WEIGHTS
-
-
 @pytest.fixture(scope="session")
-def llama_cpp() -> Iterator[str]:
+def llama_cpp(weights: Path) -> Iterator[str]:
     """The address of llama.cpp's server."""
-    command = [sys.executable, str(HERE / "llama_cpp_server.py"), str(_weights())]
+    command = [sys.executable, str(HERE / "llama_cpp_server.py"), str(weights)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
@@ -39,14 +31,6 @@ def llama_cpp() -> Iterator[str]:
         process.terminate()
         process.wait()
         process.stdout.close()
-
-
-@pytest.fixture(scope="session")
-def ours() -> Iterator[str]:
-    """The address of a server of ours with the embedded model."""
-    settings = {"TORCH_THREADS": "1", "KERNELS": "off", "DATABASE_URL": "off"}
-    with switchboard(_weights(), 4, settings) as server:
-        yield server.address
 
 
 @pytest.fixture(scope="session", params=["llama_cpp", "ours"])
