@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from server.bodies import Body, fitting, is_json, read_form, read_json
@@ -63,12 +62,7 @@ class ChatAnswer(BaseModel):
     user_id: str
 
 
-async def _not_yet(hub: Hub, request: Request, body: Mapping[str, Any]) -> Response:
-    del hub, request, body
-    raise HTTPException(422, "messages: Whole conversations are not taken here. Send a message")
-
-
-def chat_router(hub: Hub, converse: Conversing = _not_yet) -> APIRouter:
+def chat_router(hub: Hub, converse: Conversing) -> APIRouter:
     """`POST /api/chat`, over `hub`. `converse` answers whoever sends the whole conversation."""
     router = APIRouter(prefix=PATH, tags=["chat"])
 

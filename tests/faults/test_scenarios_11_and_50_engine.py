@@ -10,12 +10,11 @@ import pytest
 
 from backends.base import Stats
 from backends.pytorch import PyTorchBackend
-from engine.llm_engine import LLMEngine
-from engine.output import StepOutput
 from tests.faults.loop_watch import watched_loop
 from tests.faults.whole_server import Whole, play, say, whole
 from tests.server.doubles import eventually
 from tests.server.serving import SocketClient, joined
+from tests.server.watched_engine import Steps
 from tests.tiny_model import write_tiny_model
 
 ENDLESS = {"max_tokens": 900, "temperature": 0}
@@ -26,24 +25,6 @@ def engine(folder: Path, **settings: object) -> dict[str, object]:
     path = write_tiny_model(folder / "tiny.gguf")
     usual = {"model_path": str(path), "model_dir": str(folder), "torch_threads": 1, "max_batch_size": 1}
     return {"backends": ["pytorch"], **usual, **settings}
-
-
-class Steps:
-    """Counts the steps that worked on a request."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.outputs: list[StepOutput] = []
-        step = LLMEngine.step
-
-        def counted(engine: LLMEngine) -> list[StepOutput]:
-            outputs = step(engine)
-            self.outputs += outputs
-            return outputs
-
-        monkeypatch.setattr(LLMEngine, "step", counted)
-
-    def of(self, request_id: str) -> int:
-        return sum(output.request_id == request_id for output in self.outputs)
 
 
 def stats(server: Whole) -> Stats:
@@ -80,29 +61,6 @@ def test_11_stop_frees_the_engine_within_a_step(tmp_path: Path, monkeypatch: pyt
             await asyncio.sleep(0.1)  # what an idle server must spend next to nothing in
             assert not steps.outputs
             assert time.process_time() - began < 0.05
-
-    play(scenario)
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_13_a_request_whose_client_leaves_is_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
-) -> None:
-    steps = Steps(monkeypatch)
-
-    async def scenario() -> None:
-        async with whole(**engine(tmp_path)) as server, server.http() as http:
-            asked = {"prompt": "a", "stream": stream, **ENDLESS}
-            asking = asyncio.create_task(http.post("/v1/completions", json=asked))
-            await eventually(lambda: len(steps.outputs) > 3)
-            request_id = steps.outputs[0].request_id
-            asking.cancel()
-            await eventually(lambda: server.hub.active == 0)
-            worked = steps.of(request_id)
-            assert worked < 900, "it was not cut: it had come to its end"
-            assert (await http.post("/v1/completions", json={"prompt": "b", "max_tokens": 3})).is_success
-            assert steps.of(request_id) <= worked + 2
-            await eventually(lambda: not stats(server).blocks_used)
 
     play(scenario)
 
