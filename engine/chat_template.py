@@ -29,6 +29,7 @@ class ChatTemplate(Protocol):
 
     stop: tuple[str, ...]  # strings that end an answer, beside the end tokens
     wants_bos: bool  # whether the text lacks the token that begins a sequence, where the model needs one
+    source: str
 
     def render(self, variables: Mapping[str, Any], add_generation_prompt: bool) -> str:
         """The whole text of the conversation `variables["messages"]`. Raises TemplateError.
@@ -45,6 +46,7 @@ class PlainTemplate:
 
     stop: tuple[str, ...] = ("\nUser:", "User:", "\n\n\n")
     wants_bos = True
+    source = ""
 
     def render(self, variables: Mapping[str, Any], add_generation_prompt: bool) -> str:
         messages: Sequence[Mapping[str, str]] = variables["messages"]
@@ -73,6 +75,7 @@ class JinjaTemplate:
 
     def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
         """`special_tokens` are variables of the template, such as `bos_token`."""
+        self.source = source
         self._setup = {"template": source, "variables": {"tools": None, "documents": None, **special_tokens}}
         self._lock = threading.Lock()
         self._worker = _Worker(self._setup)

@@ -7,7 +7,6 @@ between threads; compiling takes milliseconds, a few hundred at worst, in which 
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -17,16 +16,16 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from engine.errors import GrammarError
 from engine.guide import Guide, first_line
+from engine.schema_bounds import MAX_LENGTH, bounded_json
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions  # only there for types
 
-MAX_SCHEMA = 64 << 10  # characters
-MAX_NESTING = 64
 KEPT = 32  # compiled grammars
 # Without spaces, documents of a bounded schema have a bounded length, and what is not written takes no time.
 _STRICT: JsonCompileOptions = {"whitespace_flexible": False, "lenient": False, "coerce_one_of": False}
+_SPACED: JsonCompileOptions = {**_STRICT, "item_separator": ", ", "key_separator": ": "}
 
 
 def json_grammar(schema: Mapping[str, object]) -> str:
@@ -34,20 +33,29 @@ def json_grammar(schema: Mapping[str, object]) -> str:
 
     Source of what is supported: JSON Schema 2020-12, as far as llguidance implements it.
     """
-    return LLMatcher.grammar_from_json_schema(schema_text(schema), overrides=_STRICT)
+    return LLMatcher.grammar_from_json_schema(bounded_json(_own(schema)), overrides=_STRICT)
 
 
-def schema_text(schema: Mapping[str, object]) -> str:
-    """A schema as JSON, looked at for what would take too much. Raises GrammarError."""
-    if _is_deeper(schema, MAX_NESTING):
-        raise GrammarError(f"The schema is nested more than {MAX_NESTING} deep.")
-    try:
-        text = json.dumps({key: value for key, value in schema.items() if key != "x-guidance"}, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise GrammarError("The schema is not a JSON object.") from error
-    if len(text) > MAX_SCHEMA:
-        raise GrammarError(f"The schema is longer than {MAX_SCHEMA:,} characters.")
-    return text
+def lark_grammar(rules: str) -> str:
+    """The grammar with these rules, in llguidance's form of Lark's language. Answers begin with the rule `start`.
+
+    Raises GrammarError for too many.
+    """
+    if len(rules) > 2 * MAX_LENGTH:
+        raise GrammarError(f"The schemas together are longer than {2 * MAX_LENGTH:,} characters.")
+    return LLMatcher.grammar_from_lark("%llguidance {}\n" + rules)
+
+
+def embedded_json(schema: Mapping[str, object]) -> str:
+    """What documents of `schema` are in a rule, with the spaces that templates write. Raises GrammarError."""
+    if problem := LLMatcher.validate_grammar(json_grammar(schema)):
+        raise GrammarError(f"{first_line(problem)}.")
+    return f"%json {bounded_json({**_own(schema), 'x-guidance': _SPACED})}"
+
+
+def _own(schema: Mapping[str, object]) -> dict[str, object]:
+    """The schema without orders to the compiler."""
+    return {key: value for key, value in schema.items() if key != "x-guidance"}
 
 
 class Grammars:
@@ -99,19 +107,3 @@ class _Vocabulary:
 
     def __call__(self, text: str) -> Sequence[int]:
         return self._tokenizer.encode(text)
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    """Whether JSON has more levels than that. Looks no deeper, so it needs no deep stack."""
-    level = [value]
-    for _ in range(levels + 1):
-        level = [item for one in level for item in _children(one)]
-        if not level:
-            return False
-    return True
-
-
-def _children(value: object) -> Sequence[object]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list | tuple) else ()

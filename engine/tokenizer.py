@@ -63,6 +63,11 @@ class Tokenizer:
         """Strings that end an answer in the form that `encode_chat` writes, beside the end tokens."""
         return self._template.stop
 
+    @property
+    def template(self) -> str:
+        """The source of the model's own chat template, empty if it has none: it tells what the model was taught."""
+        return self._template.source
+
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of `text`, without a beginning-of-sequence token.
 
@@ -72,7 +77,7 @@ class Tokenizer:
         return self._encode_special(text) if special else self._encode_text(text)
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True, **variables: object
+        self, messages: Sequence[Mapping[str, object]], *, add_generation_prompt: bool = True, **variables: object
     ) -> list[int]:
         """The ids of a conversation in the model's own form.
 

@@ -31,7 +31,10 @@ from backends.base import (
     Unsupported,
 )
 from backends.pytorch.files import ModelFiles, advised_temperature, model_name, quantization
+from backends.pytorch.forms import has_form
 from backends.pytorch.model import RETRY_AFTER, ServedModel
+from backends.pytorch.tool_calls import with_calls
+from backends.pytorch.tools import callable_functions, must_call, offers_tools
 from engine.config import EngineConfig
 from engine.errors import ModelLoadError
 from engine.loader.gguf import GGUFFile
@@ -128,7 +131,7 @@ class PyTorchBackend(Backend):
         if served.requests >= self._config.max_batch_size + self._config.max_queue_size:
             raise Overloaded("Engine overloaded.", retry_after=RETRY_AFTER)
         async with aclosing(served.answer(request, arrived)) as events:
-            async for event in events:
+            async for event in with_calls(events) if offers_tools(request) else events:
                 yield event
 
     async def count_tokens(self, request: GenerationRequest) -> TokenCount:
@@ -198,10 +201,14 @@ def _check(request: GenerationRequest) -> None:
         raise Unsupported(f"n must be from 1 to {MOST_ANSWERS}.", field="n")
     if request.n > 1 and request.resume_token_ids:
         raise Unsupported("Only one answer can be resumed.", field="n")
-    if request.response_format is not None and request.params.stop:
-        raise Unsupported("A stop string could cut a document in two. Leave it out.", field="stop")
-    if request.tools and request.tool_choice != "none":
-        raise Unsupported("The engine does not support tools yet. Leave them out.", field="tools")
+    if offers_tools(request):
+        callable_functions(request)
+    if request.params.stop and (request.response_format is not None or must_call(request)):
+        raise Unsupported("A stop string could cut a document or a call in two. Leave it out.", field="stop")
+    if has_form(request) and request.resume_text:
+        raise Unsupported("An answer in a form cannot go on from other words.", field="resume_text")
+    if offers_tools(request) and (request.messages is None or request.resume_token_ids):
+        raise Unsupported("Tools can be called in answers to messages that begin anew.", field="tools")
     if request.params.diffusion is not None:
         raise Unsupported("The engine runs no diffusion models. Leave diffusion out.", field="diffusion")
 
@@ -215,7 +222,7 @@ def _plain_info(path: Path) -> ModelInfo:
         size=size,
         quantization=quantization(path),
         temperature=advised_temperature(path),
-        capabilities=("completion", "continue"),
+        capabilities=("completion", "continue", "tools"),
     )
 
 

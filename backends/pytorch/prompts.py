@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from backends.base import GenerationRequest, Unsupported
-from backends.pytorch.forms import guide_for
+from backends.pytorch.forms import guide_for, has_form
+from backends.pytorch.tools import conversation, must_call
 from engine.errors import TemplateError
 from engine.reports import Ready, Request
 from engine.sampling_params import SamplingParams
@@ -58,20 +59,21 @@ class Prompts:
         )
 
     async def _guide(self, request: GenerationRequest, engine: Ready) -> Guide | None:
-        if request.response_format is None:
+        if not has_form(request):
             return None
         return await asyncio.get_running_loop().run_in_executor(self._compiler, guide_for, request, engine.grammars)
 
 
 def _prompt(request: GenerationRequest) -> tuple[object, ...]:
     """What the tokens depend on, beside the moment: a template may look at the clock."""
-    return (request.messages, request.prompt, request.token_ids, request.think, request.resume_text)
+    asked = (request.messages, request.prompt, request.token_ids)
+    return (*asked, request.think, request.tools, request.tool_choice, request.resume_text)
 
 
 def _sampling(request: GenerationRequest, engine: Ready, left: int) -> SamplingParams:
     params = request.params
     # A stop string of the template's could cut a document, which has an end of its own.
-    ends_by_itself = request.messages is None or request.response_format is not None
+    ends_by_itself = request.messages is None or request.response_format is not None or must_call(request)
     return SamplingParams(
         temperature=params.temperature,
         top_k=params.top_k,
@@ -91,11 +93,11 @@ def _sampling(request: GenerationRequest, engine: Ready, left: int) -> SamplingP
 def _encode(request: GenerationRequest, tokenizer: Tokenizer) -> tuple[int, ...]:
     """The prompt's tokens, and those of the answer's beginning. Raises Unsupported if the template refuses."""
     if request.messages is not None:
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
-        # What templates of models that can think ask for; others take no notice of it.
-        switches = {} if request.think is None else {"enable_thinking": request.think}
+        messages, variables = conversation(request, tokenizer.template)
+        if request.think is not None:  # templates of models that can think ask for it, others take no notice
+            variables["enable_thinking"] = request.think
         try:
-            ids = tokenizer.encode_chat(messages, **switches)
+            ids = tokenizer.encode_chat(messages, **variables)
         except TemplateError as error:
             raise Unsupported(str(error)) from error
     elif request.token_ids is not None:

@@ -13,7 +13,8 @@ from engine.errors import GrammarError
 from engine.guide import Guide
 from engine.llm_engine import LLMEngine
 from engine.sampling_params import SamplingParams
-from engine.structured import KEPT, MAX_SCHEMA, Grammars, json_grammar
+from engine.schema_bounds import MAX_LENGTH
+from engine.structured import KEPT, Grammars, json_grammar
 from engine.tokenizer import Tokenizer
 from tests.engine.running import run
 
@@ -50,7 +51,7 @@ UNUSABLE = {
     "10,000 levels": (nested(10_000), "nested"),
     "too many levels": (nested(65), "nested"),
     "a huge enum": ({"enum": [f"word {number}" for number in range(10_000)]}, "longer"),
-    "a long constant": ({"const": "x" * MAX_SCHEMA}, "longer"),
+    "a long constant": ({"const": "x" * MAX_LENGTH}, "longer"),
     "only itself": ({"$ref": "#"}, "nothing satisfies it"),
     "a circle": ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, "nothing"),
     "nothing in range": ({"type": "integer", "minimum": 5, "maximum": 2}, "[Uu]nsatisfiable"),

@@ -326,7 +326,7 @@ def test_the_numbers_come_to_rest_when_the_last_answer_is_closed(folder: Path) -
         ({"n": 0}, "n must be"),
         ({"n": 10**9}, "n must be"),
         ({"logprobs": 101}, "Log probabilities"),
-        ({"tools": ({"type": "function"},)}, "tools"),
+        ({"tools": ({"type": "function"},)}, "Each tool"),
         ({"response_format": {"type": "yaml"}}, "json_schema"),
         ({"response_format": {"type": "json_object"}, "params": Params(stop=("}",))}, "stop string"),
         ({"params": Params(logit_bias=((259, 1.0),))}, "logit_bias names the token 259"),
