@@ -14,6 +14,7 @@ from backends.base import Backend, BackendError, BackendUnreachable, Health, Mod
 from server.protocol import ModelEntry, ModelsMessage
 
 USABLE = ("ready", "available")
+NO_BACKEND = "Engine not initialized"
 PREFERRED = ("ready", "loading", "available")
 
 
@@ -62,7 +63,7 @@ class Catalogue:
         entries = self.message().models
         ok = any(entry.state in USABLE for entry in entries)
         reasons = [entry.reason for entry in entries if entry.reason]
-        reason = None if ok else next(iter(reasons), "No model is ready yet.")
+        reason = None if ok else next(iter(reasons), "No model is ready yet." if self.shelves else NO_BACKEND)
         return Health(ok, reason, {"backends": {name: _state(shelf) for name, shelf in self.shelves.items()}})
 
     def ready(self) -> Health:

@@ -265,10 +265,9 @@ class Hub:
         backend, info = await self._models.resolve(request.model)
         return await backend.count_tokens(replace(request, model=info.name))
 
-    async def health(self) -> Health:
-        """Whether any backend can answer, as last heard."""
-        health = self._catalogue.health()
-        return replace(health, details={**health.details, "active": self.active, "sessions": len(self.sessions)})
+    def health(self) -> Health:
+        """Whether any backend can answer, as last heard; `details` has each one's own state."""
+        return self._catalogue.health()
 
     def ready(self) -> Health:
         """Whether to send new work here now, as last heard; if not, the reason."""

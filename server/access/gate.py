@@ -22,7 +22,7 @@ from server.access.keyring import Keyring
 from server.access.logins import Logins, login_secret
 from server.access.tickets import Tickets
 from server.access.tokens import holds_key
-from server.caller import Caller
+from server.caller import Caller, client_in
 from server.clock import Clock
 from server.origins import OriginPolicy
 
@@ -70,7 +70,7 @@ class Gate:
         if len(shown.keys) > 1:
             return _unauthorized(TWO_KEYS)
         if shown.keys:
-            found = self.key(shown.keys.pop(), _address(scope))
+            found = self.key(shown.keys.pop(), client_in(scope))
             return found if isinstance(found, Denied) else self._caller(scope, found)
         if shown.ticket is not None:
             return self._ticket(scope, shown.ticket)
@@ -109,7 +109,7 @@ class Gate:
 
     def _caller(self, scope: Scope, key: Key, login: str | None = None) -> Caller:
         self.keyring.used(key)
-        return Caller(key.owner, _address(scope), key.id, login, key.admin)
+        return Caller(key.owner, client_in(scope), key.id, login, key.admin)
 
     def _reads(self, scope: Scope) -> bool:
         return scope["type"] == "http" and scope["method"] in SAFE_METHODS
@@ -120,11 +120,6 @@ class Gate:
             return scope["type"] == "http" and shown.site == "same-origin"
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
         return self._policy.origin_ok(scope["headers"], host, "https" if is_secure(scope) else "http")
-
-
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 def _unauthorized(message: str, *, wrong: bool = False) -> Denied:

@@ -54,11 +54,13 @@ class AnswerMeasures:
     """The measures of every model. Their names come from the list of models, never from a client."""
 
     def __init__(self, clock: Clock) -> None:
+        self.begun = 0
         self.models: dict[str, ModelMeasures] = {}
         self._clock = clock
 
     def began(self) -> Watch:
         """An answer is asked for, and its model not yet known."""
+        self.begun += 1
         return Watch(self, self._clock)
 
     def of(self, model: str) -> ModelMeasures:

@@ -59,7 +59,7 @@ def engine_router(hub: Hub) -> APIRouter:
     @router.get("/v1/engine/health", response_model_exclude_none=True, responses={503: {"model": EngineHealth}})
     async def engine_health(response: Response) -> EngineHealth:
         """200 while an answer would begin now, else 503 with the reason. Never waits for a backend."""
-        ready, state = hub.ready(), _state(hub)
+        ready, state = hub.ready(), engine_state(hub)
         if ready.ok:
             return EngineHealth(status="healthy", state=state, model=hub.current)
         response.status_code = 503
@@ -69,7 +69,8 @@ def engine_router(hub: Hub) -> APIRouter:
     return router
 
 
-def _state(hub: Hub) -> str:
+def engine_state(hub: Hub) -> str:
+    """The current model's state, unless the server itself is in the way."""
     if hub.draining:
         return "draining"
     current = hub.current

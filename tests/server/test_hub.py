@@ -246,7 +246,7 @@ def test_a_backend_found_unreachable_is_asked_again_so_that_the_list_says_so():
         stage.puppet.models = BackendUnreachable("Error connecting to engine.")
         await stage.answered(BackendUnreachable("Error connecting to engine."))
         await eventually(lambda: stage.hub.models().models[0].state == "unreachable")
-        assert not (await stage.hub.health()).ok
+        assert not stage.hub.health().ok
 
     on_stage(scenario)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -10,8 +12,11 @@ from fastapi.testclient import TestClient
 from backends.base import BackendUnreachable, GenerationRequest, Health, ModelInfo, Overloaded
 from backends.echo import EchoBackend
 from server.hub import Hub
+from server.protocol import PROTOCOL_VERSION
 from server.routes.health import health_router
 from tests.server.doubles import ManualClock, Puppet
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def probe(hub: Hub, path: str) -> tuple[int, dict[str, object]]:
@@ -33,6 +38,43 @@ def test_a_server_with_a_model_takes_traffic() -> None:
     assert probe(hub, "/health/ready") == (200, {"status": "ready"})
     status, body = probe(hub, "/health")
     assert (status, body["status"]) == (200, "healthy")
+
+
+def test_the_report_counts_what_was_asked_and_how_long_it_runs() -> None:
+    clock = ManualClock()
+    hub = started(EchoBackend(), clock=clock)
+
+    async def ask() -> None:
+        async for _ in hub.generate(GenerationRequest("r", "", prompt="one two")):
+            """To the end."""
+
+    asyncio.run(ask())
+    clock.advance(2.5)
+    assert probe(hub, "/health") == (
+        200,
+        {
+            "status": "healthy",
+            "engine": "ready",
+            "is_ready": True,
+            "uptime_seconds": 2.5,
+            "request_count": 1,
+            "active_requests": 0,
+            "tokens_generated": 2,
+            "sessions": 0,
+            "backends": {"echo": {"ok": True}},
+        },
+    )
+
+
+def test_without_any_engine_the_report_says_so() -> None:
+    status, body = probe(Hub([]), "/health")
+    assert (status, body["status"], body["reason"]) == (503, "unhealthy", "Engine not initialized")
+    assert (body["engine"], body["is_ready"]) == ("uninitialized", False)
+
+
+def test_the_release_is_the_one_that_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert probe(Hub([]), "/version") == (200, {"version": project["version"], "protocol": PROTOCOL_VERSION})
 
 
 def test_a_server_that_starts_takes_none_yet() -> None:
