@@ -24,6 +24,7 @@
  * @property {number} skipped those that were here already, and those that could not be taken
  * @property {string[]} problems why they could not, in sentences
  */
+const UNAUTHORIZED = 401;
 const UNAVAILABLE = 503;
 
 /** The server refused, or nobody answered; the message says why. */
@@ -41,9 +42,12 @@ export class HistoryRefused extends Error {
 }
 
 export class HistoryApi {
-  /** @param {string | URL} base the address that the page was served from */
-  constructor(base) {
-    this.base = base;
+  /**
+   * @param {string | URL} base the address that the page was served from
+   * @param {() => void} onStranger called when the server does not know us any more
+   */
+  constructor(base, onStranger = () => {}) {
+    Object.assign(this, { base, onStranger });
   }
 
   /** @param {string | null} before a cursor of an earlier page; none: the first @returns {Promise<Page>} */
@@ -92,7 +96,7 @@ export class HistoryApi {
       request.onerror = () => reject(unreachable());
       request.onload = () => {
         if (request.status < 300 && request.response) resolve(request.response);
-        else reject(refusal(request.response, request.status));
+        else reject(this.#refusal(request.response, request.status));
       };
       request.send(file);
     });
@@ -103,8 +107,14 @@ export class HistoryApi {
       throw error.name === "AbortError" ? error : unreachable();
     });
     const answer = await response.json().catch(() => null);
-    if (!response.ok) throw refusal(answer, response.status);
+    if (!response.ok) throw this.#refusal(answer, response.status);
     return answer;
+  }
+
+  #refusal(answer, status) {
+    if (status === UNAUTHORIZED) this.onStranger();
+    const reason = answer?.error?.message ?? answer?.error ?? answer?.detail;
+    return new HistoryRefused(typeof reason === "string" ? reason : `The server answered with ${status}.`, status);
   }
 }
 
@@ -114,9 +124,4 @@ function sessionPath(id) {
 
 function unreachable() {
   return new HistoryRefused("The server cannot be reached.");
-}
-
-function refusal(answer, status) {
-  const reason = answer?.error?.message ?? answer?.error ?? answer?.detail;
-  return new HistoryRefused(typeof reason === "string" ? reason : `The server answered with ${status}.`, status);
 }

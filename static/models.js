@@ -15,10 +15,13 @@ export class Models extends EventTarget {
   /** @type {Map<string, Figures>} by model */
   #figures = new Map();
 
-  /** @param {string} base the address that the page was served from */
-  constructor(base) {
+  /**
+   * @param {string | URL} base the address that the page was served from
+   * @param {() => void} onStranger called when the server does not know us any more
+   */
+  constructor(base, onStranger = () => {}) {
     super();
-    this.base = base;
+    Object.assign(this, { base, onStranger });
   }
 
   /** The model that answers, when it is in the list. @returns {Model | undefined} */
@@ -58,14 +61,14 @@ export class Models extends EventTarget {
 
   /** Ask for the list. Throws when the server cannot be reached. */
   async refresh() {
-    const response = await fetch(new URL("api/models", this.base));
+    const response = await this.#fetch("api/models");
     if (!response.ok) throw new Error(`The server has no list of models (${response.status}).`);
     this.take(await response.json());
   }
 
   /** Make `name` the model that answers. Throws with the reason when it cannot be loaded; then nothing has changed. */
   async load(name) {
-    const response = await fetch(new URL("api/models/load", this.base), {
+    const response = await this.#fetch("api/models/load", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ model: name }),
@@ -73,6 +76,12 @@ export class Models extends EventTarget {
     const answer = await response.json().catch(() => ({}));
     if (!answer.success) throw new Error(reasonOf(answer) ?? `The server answered with ${response.status}.`);
     this.select(answer.model ?? name);
+  }
+
+  async #fetch(path, options) {
+    const response = await fetch(new URL(path, this.base), options);
+    if (response.status === 401) this.onStranger();
+    return response;
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * The state is the store's; what is drawn is the views'. This file holds what passes between them.
  */
+import { Account } from "./account.js";
 import { conversationInAddress } from "./address.js";
 import { Commands } from "./commands.js";
 import { Conversations } from "./conversations.js";
@@ -11,7 +12,7 @@ import { HistoryApi } from "./history_api.js";
 import { Models } from "./models.js";
 import { Navigation } from "./navigation.js";
 import { Settings } from "./settings.js";
-import { ConversationSocket } from "./socket.js";
+import { ConversationSocket, UNAUTHORIZED } from "./socket.js";
 import { Store } from "./store.js";
 import { announce } from "./view/announcer.js";
 import { Composer } from "./view/composer.js";
@@ -22,6 +23,7 @@ import { attachStarters, showEmptyState } from "./view/empty_state.js";
 import { showEngine } from "./view/engine_card.js";
 import { Follower } from "./view/follow.js";
 import { LoadingMessages } from "./view/loading.js";
+import { attachLogin } from "./view/login.js";
 import { MessageList } from "./view/messages.js";
 import { ModelMenu } from "./view/model_menu.js";
 import { displayName } from "./view/model_names.js";
@@ -44,7 +46,8 @@ socketUrl.protocol = base.protocol === "https:" ? "wss:" : "ws:";
 socketUrl.searchParams.set("sessions", "1"); // this page shows the list of conversations: it is told of all of them
 
 export const store = new Store();
-const models = new Models(base);
+const account = new Account(base);
+const models = new Models(base, () => account.lose());
 const settings = new Settings();
 const socket = new ConversationSocket(socketUrl.href, () => store);
 const commands = new Commands(socket, store, {
@@ -63,7 +66,7 @@ const composer = new Composer(
 );
 const navigation = new Navigation({ store, socket, list, loading });
 const drawer = attachDrawer();
-const conversations = new Conversations(new HistoryApi(base));
+const conversations = new Conversations(new HistoryApi(base, () => account.lose()));
 const sidebar = new Sidebar(conversations, navigation, drawer);
 
 /** What the server says of itself, by the state it says it is in: news of one matter replace what was said before. */
@@ -244,8 +247,12 @@ socket.addEventListener("state", () => {
   ws = socket.ws;
   if (navigation.wasDeleted(socket.closeCode)) return;
   showConnection(socket.state, navigation.isGreeted, socket.closeCode);
+  if (socket.closeCode !== null && !account.isLost) account.look(); // a refused handshake looks like any other failure
   refresh();
 });
+account.addEventListener("lost", () => socket.rest());
+account.addEventListener("found", () => socket.closeCode === UNAUTHORIZED && connect());
+for (const event of ["changed", "left"]) account.addEventListener(event, () => location.replace(base));
 socket.addEventListener("frame", ({ detail }) => handleMessage(detail));
 
 addEventListener("online", () => socket.wake());
@@ -264,6 +271,8 @@ navigation.addEventListener("change", () => {
 byId("retry-now").addEventListener("click", connect);
 byId("new-chat").addEventListener("click", newChat);
 attachMore();
+attachLogin(account);
+byId("log-out").addEventListener("click", () => account.logOut().catch(() => complain(NOT_CONNECTED)));
 attachShortcuts({
   newChat,
   search: () => sidebar.startSearch(),
@@ -278,6 +287,7 @@ attachStarters((prompt) => {
 });
 
 composer.show(conversationInAddress());
+account.look();
 loadAvailableModels();
 navigation.start();
 focusInput();

@@ -9,7 +9,8 @@
 const FIRST_DELAY_MS = 3_000;
 const LONGEST_DELAY_MS = 30_000;
 const SILENCE_MS = 10_000; // a command or ping unanswered for this long means that the line is dead
-const NEVER_AGAIN = new Set([4400, 4401, 4404]);
+export const UNAUTHORIZED = 4401;
+const NEVER_AGAIN = new Set([4400, UNAUTHORIZED, 4404]);
 const AT_ONCE = 4408;
 const FRAME_TOO_BIG = 1009;
 const MOST_TRIES = 5;
@@ -73,6 +74,14 @@ export class ConversationSocket extends EventTarget {
     this.ws = ws;
     ws.onmessage = (event) => this.ws === ws && this.#receive(event.data);
     ws.onclose = (event) => this.ws === ws && this.#closed(event.code, event.reason);
+  }
+
+  /** The server does not know us: do not come back before `connect` is called. What was not answered yet is kept. */
+  rest() {
+    if (this.ws?.readyState === WebSocket.CONNECTING) this.ws = null; // it is about to be refused
+    this.#abandon();
+    this.closeCode = UNAUTHORIZED;
+    this.#become("stopped");
   }
 
   /** Come back now rather than when the waiting is over; when the line looks open, make sure that it is. */

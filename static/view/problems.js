@@ -16,7 +16,7 @@ const PROBLEMS = {
   message_too_long: ["The message is too long.", "Shorten it and send it again."],
   not_found: ["That is no longer there.", ""],
   unsupported: ["This server cannot do that yet.", ""],
-  unauthorized: ["You are not signed in to this server.", "Sign in, then reload the page."],
+  unauthorized: ["You are not logged in to this server.", "Log in, then ask again."],
   internal: ["The server made a mistake.", "Ask again. If it stays, look at the server's log."],
 };
 
