@@ -23,7 +23,7 @@ from server.hub import Hub
 from server.routes.completions import completions_router
 from tests.server.doubles import Puppet, eventually
 from tests.server.serving import listening
-from tests.server.watched_engine import Steps, Watched
+from tests.server.watched_engine import Watched
 
 SECONDS = 60  # more than anything here takes on a busy machine
 
@@ -195,31 +195,6 @@ def test_who_stays_gets_the_whole_answer() -> None:
 
 
 # The engine behind it
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_engine_works_one_step_at_most_for_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
-) -> None:
-    async def test() -> None:
-        steps = Steps(monkeypatch)
-        backend = Watched(tmp_path, max_batch_size=1)
-        async with door(backend) as (hub, url), httpx.AsyncClient() as client:
-            backend.hear()
-            endless = {"prompt": "a", "max_tokens": 1_000, "stream": stream, "temperature": 0}
-            asking = asyncio.create_task(client.post(f"{url}/completions", json=endless))
-            await eventually(lambda: len(steps.outputs) > 3)
-            asking.cancel()
-            await eventually(lambda: hub.active == 0)
-            request_id = steps.outputs[0].request_id
-            worked = steps.of(request_id)
-            assert worked < 900, "it was not cut: it had come to its end"
-            answer = await client.post(f"{url}/completions", json={"prompt": "b", "max_tokens": 5})
-            assert answer.status_code == 200, "the only slot is free"
-            assert steps.of(request_id) <= worked + 1
-            await backend.rest()
-
-    within(test)
 
 
 def test_who_finds_no_room_is_told_when_to_come_back_and_finds_some_then(tmp_path: Path) -> None:
