@@ -14,7 +14,7 @@ from server.openai.completions import MOST_TOKENS
 from server.openai.errors import BadRequest
 from server.openai.messages import ChatMessage
 from server.openai.requests import UNSUPPORTED, AnswerRequest
-from server.openai.tools import ChosenTool, ResponseFormat, Tool, check_choice
+from server.openai.tools import Choice, ResponseFormat, Tool, check_names
 
 MaxTokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
@@ -33,7 +33,7 @@ class ChatRequest(AnswerRequest):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] = Field(default_factory=list)
-    tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
+    tool_choice: Choice | None = None
     parallel_tool_calls: bool = True
     reasoning_effort: Effort | None = None
     metadata: Annotated[dict[str, str], Field(max_length=16)] = Field(default_factory=dict)
@@ -56,16 +56,11 @@ class ChatRequest(AnswerRequest):
             raise BadRequest("top_logprobs: Set logprobs, too.", "top_logprobs")
         if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
             raise BadRequest("max_tokens: max_completion_tokens says otherwise. Leave one out.", "max_tokens")
-        check_choice(self.tools, self.tool_choice or "auto")
+        check_names(self.tools)
+        if self.tool_choice is not None:
+            self.tool_choice.check(self.tools)
         if self.response_format is not None:
             self.response_format.plain()
-
-    @property
-    def choice(self) -> str:
-        """Whether, and what, to call: a word or a function's name."""
-        return (
-            self.tool_choice.function.name if isinstance(self.tool_choice, ChosenTool) else self.tool_choice or "auto"
-        )
 
     def requests(self, identity: str, model: str, fairness_key: str) -> list[GenerationRequest]:
         """The one there is."""
@@ -77,7 +72,7 @@ class ChatRequest(AnswerRequest):
                 params=self.params(self.max_completion_tokens or self.max_tokens),
                 think=None if self.reasoning_effort is None else self.reasoning_effort != "none",
                 tools=tuple(tool.plain() for tool in self.tools),
-                tool_choice=self.choice,
+                tool_choice=self.tool_choice.plain if self.tool_choice is not None else "auto",
                 parallel_tool_calls=self.parallel_tool_calls,
                 response_format=self.response_format.plain() if self.response_format is not None else None,
                 n=self.n,

@@ -140,7 +140,7 @@ def _first_of(error: ValidationError) -> BadRequest:
 
 
 def _path(location: Iterable[int | str]) -> Iterator[str]:
-    """The names and places that lead to a field, without the kinds that pydantic puts after a place in a list."""
+    """The names and places that lead to a field, without what pydantic puts between and behind them."""
     for before, part in pairwise(("", *location)):
-        if not (isinstance(before, int) and part in KINDS):
+        if not (isinstance(before, int) and part in KINDS) and part != "[key]":
             yield str(part)

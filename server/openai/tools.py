@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from server.openai.errors import BadRequest
 from server.openai.objects import JsonObject
@@ -13,7 +13,7 @@ from server.openai.requests import Strict
 
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Description = Annotated[str, Field(max_length=32_000)]
-CHOICES = ("auto", "none", "required")
+WORDS = ("auto", "none", "required")
 
 
 class FunctionTool(Strict):
@@ -42,11 +42,35 @@ class ChosenFunction(Strict):
     name: FunctionName
 
 
-class ChosenTool(Strict):
-    """The tool that must be called."""
+class Choice(Strict):
+    """Whether to call a tool, or which: a word is as good as an object of that type."""
 
-    type: Literal["function"]
-    function: ChosenFunction
+    type: Literal["auto", "none", "required", "function"]
+    function: ChosenFunction | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_object(cls, value: object) -> object:
+        return {"type": value} if isinstance(value, str) and value != "function" else value
+
+    def check(self, tools: Sequence[Tool]) -> None:
+        """Raise BadRequest for a choice that `tools` do not offer."""
+        if (self.type == "function") != (self.function is not None):
+            raise BadRequest("tool_choice: A function goes with the type function.", "tool_choice")
+        if self.type == "required" and not tools:
+            raise BadRequest("tool_choice: There are no tools to choose from.", "tool_choice")
+        if self.function is None:
+            return
+        name = self.function.name
+        if all(tool.function.name != name for tool in tools):
+            raise BadRequest(f"tool_choice: There is no function {name} among the tools.", "tool_choice")
+        if name in WORDS:
+            raise BadRequest(f"tool_choice: {name} is a word of its own. Call the function otherwise.", "tool_choice")
+
+    @property
+    def plain(self) -> str:
+        """As backends take it: a word or a function's name."""
+        return self.function.name if self.function is not None else self.type
 
 
 class JsonSchema(Strict):
@@ -74,16 +98,8 @@ class ResponseFormat(Strict):
         return None if self.type == "text" else {"type": self.type}
 
 
-def check_choice(tools: Sequence[Tool], choice: str | ChosenTool) -> None:
-    """Raise BadRequest where tools have one name, or one is chosen that there is not."""
+def check_names(tools: Sequence[Tool]) -> None:
+    """Raise BadRequest where two tools have one name."""
     names = [tool.function.name for tool in tools]
     if len({*names}) < len(names):
         raise BadRequest("tools: Two functions have one name.", "tools")
-    if isinstance(choice, ChosenTool):
-        name = choice.function.name
-        if name not in names:
-            raise BadRequest(f"tool_choice: There is no function {name} among the tools.", "tool_choice")
-        if name in CHOICES:
-            raise BadRequest(f"tool_choice: {name} is a word of its own. Give the function another name.", "tools")
-    elif choice == "required" and not tools:
-        raise BadRequest("tool_choice: There are no tools to choose from.", "tool_choice")
