@@ -7,37 +7,18 @@ from collections import Counter
 import pytest
 from prometheus_client import CollectorRegistry
 
-from backends.base import BackendFailed, GenerationRequest, ModelNotFound, Stats
+from backends.base import BackendFailed, GenerationRequest, ModelNotFound
 from backends.echo import EchoBackend
 from server.admission import Admission
 from server.hub import Hub
 from server.limiting.limiter import RateLimiter
 from server.measures.exposition import Measured
 from tests.server.doubles import Client, ManualClock, Puppet
+from tests.server.measures.engine import Engine
 from tests.server.serving import joined, serving
 
 ECHO = {"model_name": "echo/echo"}
 PUPPET = {"model_name": "puppet/toy"}
-
-
-class Engine(EchoBackend):
-    """An engine that is half full."""
-
-    def stats(self) -> Stats:
-        return Stats(
-            model="echo",
-            running=3,
-            waiting=2,
-            slots=4,
-            blocks_used=30,
-            blocks_cached=10,
-            blocks_free=20,
-            prompt_tokens=100,
-            cached_tokens=40,
-            preemptions=5,
-            drafts_proposed=9,
-            drafts_accepted=6,
-        )
 
 
 def read(hub: Hub, statuses: Counter[int] | None = None) -> CollectorRegistry:
