@@ -7,6 +7,7 @@ happens beside the active one, which is left only when the other is ready: its r
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -82,6 +83,7 @@ class PyTorchBackend(Backend):
         self._active: ServedModel | None = None
         self._next: ServedModel | None = None
         self._draining: list[ServedModel] = []
+        self._unloaded = False
 
     async def start(self) -> None:
         """Begin to load the model of the settings."""
@@ -99,10 +101,12 @@ class PyTorchBackend(Backend):
         """The active model, what is loading or draining, and the files that could be loaded."""
         served = [model.info for model in (self._active, self._next, *self._draining) if model is not None]
         if not served:
-            served = [_plain_info(self._model_path)]
-        found = await asyncio.to_thread(self._files.scan)
+            served = [replace(_plain_info(self._model_path), state="available" if self._unloaded else "loading")]
+        files = await asyncio.to_thread(self._files.scan)
+        found = {name: info for name, (_, info) in files.items()}
         names = {info.name for info in served}
-        return [*served, *(info for name, (_, info) in found.items() if name not in names)]
+        known = [_with_facts(info, found.get(info.name, info)) for info in served]
+        return [*known, *(info for name, info in found.items() if name not in names)]
 
     async def health(self) -> Health:
         if self._active is None:
@@ -122,6 +126,13 @@ class PyTorchBackend(Backend):
         async for done, total in served.loading():
             yield Loading(model, f"Loading {model}", done, total)
         yield Loading(model, "ready")
+
+    async def unload(self, model: str) -> None:
+        """End the engine, when `model` is its; what runs is finished first. Whoever asks it next loads it again."""
+        if self._active is not None and (self._active.info.name, self._active.info.state) == (model, "ready"):
+            self._drain(self._active)
+            self._active, self._unloaded = None, True
+            self.notify(ModelsChanged())
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """Answer with the engine, loading the model first if need be. Closing the generator frees the slot at once."""
@@ -174,6 +185,10 @@ class PyTorchBackend(Backend):
         config = replace(self._config, tokenizer_path=rules)
         return ServedModel(path, _plain_info(path), config, self._changed, self._measured)
 
+    def _drain(self, model: ServedModel) -> None:
+        model.drain()
+        self._draining.append(model)
+
     def _measured(self, model: ServedModel) -> None:
         if model is self._active:
             self.notify(StatsChanged())
@@ -182,8 +197,7 @@ class PyTorchBackend(Backend):
         """A model's state or progress is another: the one place where the active model changes."""
         if model is self._next and model.info.state == "ready":
             if self._active is not None:
-                self._active.drain()
-                self._draining.append(self._active)
+                self._drain(self._active)
             self._active, self._next = model, None
         elif model is self._next and model.info.state == "failed":
             self._next = None
@@ -226,12 +240,21 @@ def _plain_info(path: Path) -> ModelInfo:
     )
 
 
+def _with_facts(info: ModelInfo, found: ModelInfo) -> ModelInfo:
+    """What is known of a model that is served, with what its file tells."""
+    length = info.context_length or found.context_length
+    return replace(info, context_length=length, family=found.family, parameters=found.parameters)
+
+
 def describe_model(path: Path) -> ModelInfo:
     """What the head of a file tells. A file that cannot be used is listed with the reason."""
     info = replace(_plain_info(path), state="available")
     try:
         with GGUFFile.open(path) as file:
-            length = file.metadata.get(f"{file.architecture}.context_length")
+            family = file.architecture
+            length = file.metadata.get(f"{family}.context_length")
+            parameters = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
     except ModelLoadError as error:
         return replace(info, state="failed", reason=str(error))
-    return replace(info, context_length=length if isinstance(length, int) else None)
+    known = length if isinstance(length, int) else None
+    return replace(info, context_length=known, family=family, parameters=parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from backends.base import (
 )
 from backends.pytorch.adapter import PyTorchBackend, describe_model
 from backends.pytorch.files import ModelFiles, advised_temperature
+from engine.loader.gguf import GGUFFile
 from tests.backends.pytorch.serving import (
     answer,
     error_of,
@@ -43,10 +45,17 @@ def test_files_in_the_folder_are_listed_with_what_their_heads_say(folder: Path) 
             assert models["other"].state == "available"
             assert models["other"].context_length == CONTEXT
             assert models["other"].quantization == "F16"
+            assert (models["tiny"].family, models["other"].family) == ("llama", "llama"), "whether it is loaded or not"
+            assert models["tiny"].parameters == models["other"].parameters == tiny_parameters(folder)
             assert models["bad"].state == "failed"
             assert "not a GGUF file" in str(models["bad"].reason)
 
     within(test)
+
+
+def tiny_parameters(folder: Path) -> int:
+    with GGUFFile.open(folder / "Tiny.Q4_1.gguf") as file:
+        return sum(math.prod(tensor.shape) for tensor in file.tensors.values())
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,28 @@ def test_another_model_takes_over_and_running_answers_are_finished(folder: Path)
                 "other": "ready",
                 "tiny": "available",
             }
+
+    within(test)
+
+
+def test_a_model_that_is_unloaded_finishes_what_runs_and_comes_back_when_it_is_asked(folder: Path) -> None:
+    async def test() -> None:
+        async with started(folder) as backend:
+            long = request("long", params=Params(temperature=0, max_tokens=200))
+            whole = await answer(backend, long)
+            running = asyncio.create_task(answer(backend, long))
+            await until(lambda: requests_of(backend) == 1)
+            await backend.unload("other")
+            assert (await backend.list_models())[0].state == "ready", "another one was meant"
+            await backend.unload("tiny")
+            assert (await backend.list_models())[0].state == "draining"
+            assert await running == whole
+            await until(lambda: not backend._draining)
+            states = {info.name: info.state for info in await backend.list_models()}
+            assert states == {"tiny": "available", "other": "available"}
+            assert backend.stats() is None
+            assert await answer(backend, long) == whole
+            assert (await backend.list_models())[0].state == "ready"
 
     within(test)
 
