@@ -264,6 +264,7 @@ class ModelInfo:
     """One line of the model list. `name` is the backend's own; the hub puts `backend/` before it.
 
     One with the capability `continue` goes on with an answer that has begun: it honours `resume_text`.
+    `family` is the word that model files have for its architecture, such as `llama`; `parameters` is how many it has.
     """
 
     name: str
@@ -276,6 +277,8 @@ class ModelInfo:
     context_length: int | None = None
     temperature: float | None = None  # what its makers advise; None: the chat's own default
     capabilities: tuple[str, ...] = ("completion",)
+    family: str | None = None
+    parameters: int | None = None
 
 
 @dataclass(slots=True, frozen=True)

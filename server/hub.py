@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import structlog
 
-from backends.base import Backend, Event, GenerationRequest, Health, Loading, Overloaded, TokenCount
+from backends.base import Backend, Event, GenerationRequest, Health, Loading, ModelInfo, Overloaded, TokenCount
 from server.answers import Answers
 from server.archive import Archive
 from server.catalogue import Catalogue
@@ -239,6 +239,11 @@ class Hub:
     def models(self) -> ModelsMessage:
         """The models of all backends as last heard. Never waits."""
         return self._catalogue.message()
+
+    def model_info(self, name: str) -> ModelInfo | None:
+        """What the backend that has the model of that name last told of it. Never waits."""
+        found = self._catalogue.find(name)
+        return found[1] if found else None
 
     async def resolve(self, name: str) -> str:
         """The full name of the model that `name` means, empty for the current one. Raises BackendError."""

@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 
 from backends.base import ModelInfo
-from backends.fields import JsonObject, object_at, objects_at, positive, strings
+from backends.fields import JsonObject, object_at, objects_at, positive, strings, text_at
 
 # A template that looks at which message is the last one does so to leave that one open when it is the assistant's.
 _LEAVES_LAST_OPEN = re.compile(r"\{\{[^}]*\bnot\b[^}]*\$last\b[^}]*\}\}")
 _NAME = re.compile(r"(?:[\w.-]+(?::\d+)?/)?(?:[\w.-]+/)*[\w.-]+(?::[\w.-]+)?", re.ASCII)
+
+_PARAMETERS = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([KMBT]?)", re.ASCII | re.IGNORECASE)
+_MULTIPLES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,14 +89,16 @@ def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_
     remote = facts.remote or _is_remote(entry)
     capabilities = facts.capabilities if facts.capabilities is not None else ("completion",)
     own = {"continue": facts.continues, "cloud": remote}
-    quantization = object_at(entry, "details").get("quantization_level")
+    details = object_at(entry, "details")
     return ModelInfo(
         name=entry_name(entry),
         state="ready" if running is not None or remote else "available",
         size=None if remote else positive(entry.get("size")),
-        quantization=quantization if isinstance(quantization, str) and quantization else None,
+        quantization=text_at(details, "quantization_level") or None,
         context_length=_context_in_force(facts, running, num_ctx),
         capabilities=(*capabilities, *(name for name, has in own.items() if has)),
+        family=text_at(details, "family") or None,
+        parameters=_parameters(text_at(details, "parameter_size")),
     )
 
 
@@ -121,6 +126,12 @@ def _continues(shown: JsonObject) -> bool:
 
 def _is_remote(entry: JsonObject) -> bool:
     return bool(entry.get("remote_host") or entry.get("remote_model"))
+
+
+def _parameters(size: str) -> int | None:
+    """How many are meant by a text such as `134.52M`."""
+    found = _PARAMETERS.fullmatch(size)
+    return round(float(found[1]) * _MULTIPLES[found[2].upper()]) if found else None
 
 
 def _num_ctx(parameters: object) -> int | None:

@@ -6,12 +6,11 @@ What is not known here is left empty, as Ollama does it for models that run else
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
+from server.hub import Hub
 from server.ollama.lines import rfc3339
 from server.ollama.names import tagged
 from server.protocol import ModelEntry
-from server.residence import Residence
 
 ABSENT = ("unreachable", "failed")
 WORDS = ("completion", "tools", "insert", "vision", "embedding", "thinking")  # for what a model can do
@@ -21,23 +20,28 @@ ARCHITECTURE = "unknown"  # but something has to stand before `.context_length`
 Line = dict[str, object]
 
 
-def tags(entries: Iterable[ModelEntry], since: float) -> Line:
+def tags(hub: Hub, since: float) -> Line:
     """All models that can be asked. When one was made is not known: `since` stands for all of them."""
-    usable = (entry for entry in entries if entry.state not in ABSENT)
-    return {"models": [{**_line(entry), "modified_at": rfc3339(since)} for entry in usable]}
+    usable = (entry for entry in hub.models().models if entry.state not in ABSENT)
+    return {"models": [{**_line(hub, entry), "modified_at": rfc3339(since)} for entry in usable]}
 
 
-def in_memory(entries: Iterable[ModelEntry], residence: Residence) -> Line:
+def in_memory(hub: Hub) -> Line:
     """The models that answer at once, and until when that is so."""
-    ready = (entry for entry in entries if entry.state == "ready" and "cloud" not in entry.capabilities)
-    return {"models": [{**_line(entry), **_stay(entry, residence)} for entry in ready]}
+    ready = (entry for entry in hub.models().models if entry.state == "ready" and "cloud" not in entry.capabilities)
+    return {"models": [{**_line(hub, entry), **_stay(hub, entry)} for entry in ready]}
 
 
-def shown(entry: ModelEntry, since: float) -> Line:
+def shown(hub: Hub, entry: ModelEntry, since: float) -> Line:
     """One model."""
-    info: Line = {"general.architecture": ARCHITECTURE, "general.basename": entry.name.partition("/")[2]}
-    if entry.context_length is not None:
-        info[f"{ARCHITECTURE}.context_length"] = entry.context_length
+    info = hub.model_info(entry.name)
+    family = (info and info.family) or ARCHITECTURE
+    facts = {
+        "general.architecture": family,
+        "general.basename": entry.name.partition("/")[2],
+        "general.parameter_count": info and info.parameters,
+        f"{family}.context_length": entry.context_length,
+    }
     advised = f"temperature                    {entry.temperature:g}" if entry.temperature is not None else ""
     return {
         "license": "",
@@ -45,8 +49,8 @@ def shown(entry: ModelEntry, since: float) -> Line:
         "parameters": advised,
         "template": "",
         "system": "",
-        "details": _details(entry),
-        "model_info": info,
+        "details": _details(hub, entry),
+        "model_info": {name: value for name, value in facts.items() if value is not None},
         "capabilities": _capabilities(entry),
         "modified_at": rfc3339(since),
     }
@@ -57,30 +61,41 @@ def digest(name: str, size: int | None = None) -> str:
     return hashlib.sha256(f"{tagged(name)}\0{size or 0}".encode()).hexdigest()
 
 
-def _line(entry: ModelEntry) -> Line:
+def rounded(parameters: int) -> str:
+    """How many parameters, as people say it: `134.52M`."""
+    for letter, unit in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+        if parameters >= unit:
+            digits = 0 if parameters % unit == 0 else 1 if letter == "B" else 2
+            return f"{parameters / unit:.{digits}f}{letter}"
+    return str(parameters)
+
+
+def _line(hub: Hub, entry: ModelEntry) -> Line:
     return {
         "name": tagged(entry.name),
         "model": tagged(entry.name),
         "size": entry.size or 0,
         "digest": digest(entry.name, entry.size),
-        "details": _details(entry),
+        "details": _details(hub, entry),
         "capabilities": _capabilities(entry),
     }
 
 
-def _stay(entry: ModelEntry, residence: Residence) -> Line:
-    ends = residence.ends_at(entry.name)
+def _stay(hub: Hub, entry: ModelEntry) -> Line:
+    ends = hub.residence.ends_at(entry.name)
     stay: Line = {"expires_at": FOR_EVER if ends is None else rfc3339(ends), "size_vram": 0}
     return stay if entry.context_length is None else {**stay, "context_length": entry.context_length}
 
 
-def _details(entry: ModelEntry) -> Line:
+def _details(hub: Hub, entry: ModelEntry) -> Line:
+    info = hub.model_info(entry.name)
+    family, parameters = (info.family, info.parameters) if info is not None else (None, None)
     details: Line = {
         "parent_model": "",
         "format": "gguf" if entry.quantization else "",
-        "family": "",
-        "families": None,
-        "parameter_size": "",
+        "family": family or "",
+        "families": [family] if family else None,
+        "parameter_size": rounded(parameters) if parameters else "",
         "quantization_level": entry.quantization or "",
     }
     return details if entry.context_length is None else {**details, "context_length": entry.context_length}

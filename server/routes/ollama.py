@@ -47,12 +47,12 @@ def ollama_router(hub: Hub) -> APIRouter:
     @router.get("/tags")
     async def list_models() -> JSONResponse:
         """All models that can be asked."""
-        return JSONResponse(tags(hub.models().models, since))
+        return JSONResponse(tags(hub, since))
 
     @router.get("/ps")
     async def list_loaded() -> JSONResponse:
         """The models that are in memory."""
-        return JSONResponse(in_memory(hub.models().models, hub.residence))
+        return JSONResponse(in_memory(hub))
 
     @router.post("/show")
     async def show(request: Request) -> Response:
@@ -60,7 +60,7 @@ def ollama_router(hub: Hub) -> APIRouter:
 
         async def known() -> Response:
             asked = read_request(ShowRequest, read_json(await request.body()))
-            return JSONResponse(shown(await resolve(hub, asked.asked), since))
+            return JSONResponse(shown(hub, await resolve(hub, asked.asked), since))
 
         return await answered(known())
 
