@@ -124,9 +124,9 @@ class OpenAIBackend(Backend):
         try:
             async with aclosing(self._client.watched(self._folded(call, answer), self._patience)) as pieces:
                 async for piece in pieces:
-                    yield Progress(self._silent_phase(answer)) if piece is None else piece
                     counted, before = int(answer.begun), counted
                     self._streaming += counted - before
+                    yield Progress(self._silent_phase(answer)) if piece is None else piece
         except BackendError:
             for event in answer.release():
                 yield event

@@ -179,6 +179,8 @@ def _thinking(request: GenerationRequest, facts: Facts) -> Iterator[Field]:
         return
     continuing = facts.continuing if request.resume_text else None
     yield from (Field((name,), value, "resume_text") for name, value in (continuing or {}).items())
-    if request.think is not None and "chat_template_kwargs" not in (continuing or {}):
-        switch = {"enable_thinking": request.think}
-        yield Field(("chat_template_kwargs",), switch, "think", needed=False)
+    if request.think is None:
+        return
+    if "chat_template_kwargs" not in (continuing or {}):
+        yield Field(("chat_template_kwargs",), {"enable_thinking": request.think}, "think", needed=False)
+    yield Field(("reasoning_effort",), "medium" if request.think else "none", "think", needed=False)

@@ -15,8 +15,8 @@
 import { bytes, context, percent } from "./figures.js";
 
 const WORDS = { smollm: "SmolLM", smollm2: "SmolLM2", smollm3: "SmolLM3", tinyllama: "TinyLlama", llada: "LLaDA" };
-const PLACES = { pytorch: "in this process", ollama: "Ollama", echo: "repeats what you say" };
-const GROUPS = { pytorch: "In this process", ollama: "Ollama", echo: "Echo" };
+const PLACES = { pytorch: "in this process", ollama: "Ollama", openai: "model server", echo: "repeats what you say" };
+const GROUPS = { pytorch: "In this process", ollama: "Ollama", openai: "Model server", echo: "Echo" };
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** "pytorch/smollm2-135m-instruct" as "SmolLM2 135M"; a name with a tag stays as its backend gives it. */
@@ -86,6 +86,7 @@ export function privacy(model) {
     return `${name} runs inside this server. ${stays}`;
   }
   if (model.backend === "ollama") return `${name} answers through Ollama.`;
+  if (model.backend === "openai") return `${name} answers on another server.`;
   if (model.backend === "echo") return "The echo model repeats what you write, to try things out.";
   return `${name} answers through ${model.backend}.`;
 }
