@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     rate_limit: str = "100/minute"
     rate_limit_store: str = "memory://"
     rate_limit_loopback: Literal["on", "off"] = "off"
+    request_timeout_s: Annotated[float, Field(gt=0)] = 300
     drain_timeout_s: Annotated[float, Field(ge=0)] = 30
     allowed_origins: CommaList = []
     allowed_hosts: CommaList = []

@@ -28,6 +28,7 @@ from backends.base import (
 )
 from server.clock import Clock
 from server.context import turns
+from server.deadline import within
 from server.measures.answers import AnswerMeasures
 from server.merging import Events, merged, one_by_one
 from server.models import Models
@@ -76,10 +77,11 @@ class Answers:
         """Until no request is being answered."""
         await self._idle.wait()
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, request: GenerationRequest, timeout_s: float | None = None) -> AsyncGenerator[Event, None]:
         """The events up to a `Done` for each choice, from the backend that has the model. Closing it cancels the work.
 
-        `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError.
+        `request.model` is `backend/name`, a bare name, or empty for the current model. Raises BackendError,
+        also when the answer takes longer than `timeout_s`.
         """
         began = time.monotonic()
         outcome = "cancelled"
@@ -89,7 +91,8 @@ class Answers:
         try:
             backend, info = await self._models.resolve(request.model)
             watch.answers(f"{backend.name}/{info.name}")
-            async with aclosing(_asked(backend, replace(request, request_id=identity, model=info.name))) as events:
+            answer = _asked(backend, replace(request, request_id=identity, model=info.name))
+            async with aclosing(within(answer, timeout_s, self._clock) if timeout_s else answer) as events:
                 async for event in events:
                     watch.saw(event)
                     running -= isinstance(event, Done)

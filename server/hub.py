@@ -291,7 +291,7 @@ class Hub:
         """
         if self.draining:
             raise Overloaded("The server is restarting. Ask again in a moment.", retry_after=RETRY_AFTER_S)
-        async with aclosing(self._answers.generate(request)) as events:
+        async with aclosing(self._answers.generate(request, self.options.request_timeout_s)) as events:
             async for event in events:
                 yield event
 

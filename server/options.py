@@ -23,6 +23,7 @@ class HubOptions:
     max_message_chars: int = 32_000
     flush_interval_ms: int = 250
     drain_timeout_s: float = 30
+    request_timeout_s: float = 300
     expected_models: Mapping[str, str] = field(default_factory=dict)
 
     @property
