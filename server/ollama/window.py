@@ -38,7 +38,7 @@ class Window:
 async def fit(hub: Hub, request: GenerationRequest, window: Window) -> GenerationRequest:
     """`request` with as many of its messages, and as long an answer, as the window holds.
 
-    An answer claims half of it at most. Raises ContextOverflow when what has to stay is too long; and BackendError.
+    An answer claims half of it at most, and an eighth where it has no limit. Raises ContextOverflow when what has to stay is too long; and BackendError.
     """
     tokens, asked = window.tokens, request.params.max_tokens
     if tokens is None or _at_most(request) + (asked or (tokens if window.narrower else 0)) <= tokens:
@@ -46,7 +46,7 @@ async def fit(hub: Hub, request: GenerationRequest, window: Window) -> Generatio
     count = await hub.count_tokens(request)
     if not count.exact:
         return request
-    room = tokens - min(asked or 0, tokens // 2)
+    room = tokens - min(asked or tokens // 8, tokens // 2)
     if window.truncate and count.n > room:
         request, count = await _shortened(hub, request, room)
     if count.n >= tokens:
