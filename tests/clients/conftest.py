@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.application import application
+from tests.clients.table import Table
 from tests.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EMBEDDED = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+_table = pytest.StashKey[Table]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_table] = Table()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" or report.outcome != "passed":
+        item.config.stash[_table].note(item, report.outcome)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[_table].cells:
+        terminalreporter.write_sep("=", "Other people's clients, for real")
+        for line in config.stash[_table].lines():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, SecretStr
 
+from tests.clients.table import shows
+
 Chat = Callable[[str], ChatOpenAI]
 
 
@@ -40,6 +42,7 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
+@shows("langchain-openai", "ChatOpenAI.invoke", "whole")
 def test_a_chat_is_answered(chat: Chat) -> None:
     answer = chat("echo").invoke([SystemMessage("Be brief."), HumanMessage("one two three")])
     assert answer.content == "one two three"
@@ -48,12 +51,14 @@ def test_a_chat_is_answered(chat: Chat) -> None:
     assert answer.usage_metadata["total_tokens"] == 6
 
 
+@shows("langchain-openai", "ChatOpenAI.stream", "stream")
 def test_a_chat_is_streamed_with_its_usage(chat: Chat) -> None:
     pieces = list(chat("echo").stream("one two three"))
     assert "".join(str(piece.content) for piece in pieces) == "one two three"
     assert sum(piece.usage_metadata["total_tokens"] for piece in pieces if piece.usage_metadata) == 6
 
 
+@shows("langchain-openai", "ChatOpenAI.astream", "stream")
 def test_a_chat_is_streamed_without_waiting(chat: Chat) -> None:
     async def test() -> str:
         return "".join([str(piece.content) async for piece in chat("echo").astream("one two three")])
@@ -66,6 +71,7 @@ def test_the_engine_answers_it(chat: Chat) -> None:
     assert answer.response_metadata["finish_reason"] == "length"
 
 
+@shows("langchain-openai", "ChatOpenAI.bind_tools", "whole")
 def test_a_tool_is_called_and_its_answer_taken(chat: Chat) -> None:
     model = chat("caller").bind_tools([weather])
     asked = HumanMessage("How is the weather?")
@@ -77,6 +83,7 @@ def test_a_tool_is_called_and_its_answer_taken(chat: Chat) -> None:
     assert answer.content == "It said sunny in Paris."
 
 
+@shows("langchain-openai", "ChatOpenAI.bind_tools", "stream")
 def test_a_tool_is_called_in_a_stream(chat: Chat) -> None:
     first, *rest = chat("caller").bind_tools([weather], tool_choice="required").stream("How is the weather?")
     whole = first
@@ -86,12 +93,14 @@ def test_a_tool_is_called_in_a_stream(chat: Chat) -> None:
     assert [(call["name"], call["args"]) for call in whole.tool_calls] == [("weather", {"city": "Paris"})]
 
 
+@shows("langchain-openai", "ChatOpenAI.with_structured_output", "whole")
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
 def test_a_document_of_a_form_is_read(chat: Chat, method: str) -> None:
     model = chat("author").with_structured_output(City, method=method)
     assert model.invoke("Which city, in JSON?") == City(city="Paris", people=2)
 
 
+@shows("langchain-openai", "ChatOpenAI.with_structured_output", "whole")
 def test_a_document_may_be_the_arguments_of_a_call(chat: Chat) -> None:
     class Place(BaseModel):
         city: str
@@ -108,6 +117,7 @@ def test_failures_are_openais(chat: Chat) -> None:
         chat("full").invoke("hello")
 
 
+@shows("langchain-openai", "OpenAI.invoke and stream", "whole", "stream")
 def test_a_completion_is_answered_and_streamed(server: str) -> None:
     model = OpenAI(model="echo", base_url=f"{server}/v1", api_key=SecretStr("none"), max_retries=0)
     assert model.invoke("one two") == "one two"

@@ -12,6 +12,8 @@ import pytest
 from openai.types.chat import ChatCompletionFunctionToolParam
 from pydantic import BaseModel
 
+from tests.clients.table import shows
+
 QUESTION: list[Any] = [{"role": "user", "content": "one two three"}]
 WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
@@ -34,6 +36,8 @@ class City(BaseModel):
     people: int
 
 
+@shows("openai", "models.list", "whole")
+@shows("openai", "models.retrieve", "whole")
 def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
     names = [model.id for model in client.models.list()]
     assert {"echo/echo", "pytorch/tiny", "scripted/caller"} <= set(names)
@@ -42,6 +46,7 @@ def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
         client.models.retrieve("nobody")
 
 
+@shows("openai", "completions.create", "whole", "stream")
 def test_a_completion_is_answered_and_streamed(client: openai.OpenAI) -> None:
     whole = client.completions.create(model="echo", prompt="one two three", max_tokens=2)
     assert (whole.choices[0].text, whole.choices[0].finish_reason) == ("one two ", "length")
@@ -49,6 +54,7 @@ def test_a_completion_is_answered_and_streamed(client: openai.OpenAI) -> None:
     assert "".join(piece.choices[0].text for piece in pieces) == "one two "
 
 
+@shows("openai", "completions.create, several prompts and answers", "whole", "stream")
 def test_several_prompts_have_several_answers_in_their_order(client: openai.OpenAI) -> None:
     whole = client.completions.create(model="echo", prompt=["a b", "c"], n=2, echo=True)
     assert [(choice.index, choice.text) for choice in whole.choices] == [
@@ -64,6 +70,7 @@ def test_several_prompts_have_several_answers_in_their_order(client: openai.Open
     assert texts == ["a b", "a b", "c", "c"]
 
 
+@shows("openai", "completions.create, token ids", "whole")
 def test_a_prompt_may_be_token_ids(client: openai.OpenAI) -> None:
     text = client.completions.create(model="tiny", prompt="ab", max_tokens=5, temperature=0)
     ids = client.completions.create(model="tiny", prompt=[64, 65], max_tokens=5, temperature=0)  # the bytes of "ab"
@@ -72,6 +79,7 @@ def test_a_prompt_may_be_token_ids(client: openai.OpenAI) -> None:
     assert ids.choices[0].text == text.choices[0].text
 
 
+@shows("openai", "chat.completions.create", "whole", "stream")
 def test_a_chat_is_answered_and_streamed(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model="echo", messages=QUESTION)
     assert whole.choices[0].message.content == "one two three"
@@ -85,6 +93,7 @@ def test_a_chat_is_answered_and_streamed(client: openai.OpenAI) -> None:
     assert last.usage == whole.usage
 
 
+@shows("openai", "chat.completions.create, n=3", "whole", "stream")
 def test_the_engine_answers_a_chat_with_several_choices(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(
         model="tiny", messages=QUESTION, n=3, max_completion_tokens=4, seed=3, temperature=0.5, stop="END"
@@ -110,6 +119,7 @@ def test_messages_may_have_every_role_and_come_in_parts(client: openai.OpenAI) -
     assert whole.choices[0].message.content == "one\ntwo"
 
 
+@shows("openai", "chat.completions.create, tools", "whole")
 def test_a_tool_is_called_and_its_answer_taken(client: openai.OpenAI) -> None:
     first = client.chat.completions.create(model="caller", messages=QUESTION, tools=[WEATHER], tool_choice="auto")
     [choice] = first.choices
@@ -122,6 +132,7 @@ def test_a_tool_is_called_and_its_answer_taken(client: openai.OpenAI) -> None:
     assert second.choices[0].message.content == "It said sunny."
 
 
+@shows("openai", "chat.completions.create, tools", "stream")
 def test_a_tool_is_called_in_a_stream(client: openai.OpenAI) -> None:
     with client.chat.completions.stream(model="caller", messages=QUESTION, tools=[WEATHER]) as stream:
         done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
@@ -130,6 +141,7 @@ def test_a_tool_is_called_in_a_stream(client: openai.OpenAI) -> None:
     assert final.choices[0].finish_reason == "tool_calls"
 
 
+@shows("openai", "chat.completions.parse", "whole", "stream")
 def test_a_document_of_a_form_is_read(client: openai.OpenAI) -> None:
     parsed = client.chat.completions.parse(model="author", messages=QUESTION, response_format=City)
     assert parsed.choices[0].message.parsed == City(city="Paris", people=2)
@@ -137,6 +149,7 @@ def test_a_document_of_a_form_is_read(client: openai.OpenAI) -> None:
         assert stream.get_final_completion().choices[0].message.parsed == City(city="Paris", people=2)
 
 
+@shows("openai", "chat.completions.create, reasoning", "whole", "stream")
 def test_thinking_is_kept_apart_under_both_names(client: openai.OpenAI) -> None:
     message = client.chat.completions.create(model="thinker", messages=QUESTION).choices[0].message
     assert message.content == "It is Paris."
@@ -171,6 +184,9 @@ def test_a_stream_that_breaks_raises_after_what_came(client: openai.OpenAI) -> N
         next(stream)
 
 
+@shows("openai, async", "models.list", "whole")
+@shows("openai, async", "chat.completions.create", "whole", "stream")
+@shows("openai, async", "chat.completions.parse", "whole")
 def test_the_client_without_waiting_does_the_same(server: str) -> None:
     async def test() -> None:
         async with openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0) as client:
