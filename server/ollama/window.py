@@ -38,7 +38,8 @@ class Window:
 async def fit(hub: Hub, request: GenerationRequest, window: Window) -> GenerationRequest:
     """`request` with as many of its messages, and as long an answer, as the window holds.
 
-    An answer claims half of it at most, and an eighth where it has no limit. Raises ContextOverflow when what has to stay is too long; and BackendError.
+    An answer claims half of it at most, and an eighth where it has no limit. Raises ContextOverflow when what has to
+    stay is too long; and BackendError.
     """
     tokens, asked = window.tokens, request.params.max_tokens
     if tokens is None or _at_most(request) + (asked or (tokens if window.narrower else 0)) <= tokens:
