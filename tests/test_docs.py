@@ -27,6 +27,7 @@ from server.history.records import MessageRecord, Stored
 from server.http_limits import HttpLimits
 from server.meter import EngineReport
 from server.openai.chat import ChatRequest
+from server.openai.chat_answers import ChatCompletion
 from server.openai.completion_answers import Completion
 from server.openai.completions import CompletionRequest
 from server.openai.errors import failure_body
@@ -34,6 +35,7 @@ from server.openai.requests import AnswerRequest, read_request
 from server.process import PING_INTERVAL_S
 from server.routes import websocket
 from server.routes.sessions import FoundLine, ImportAnswer, SessionList
+from server.running import RequestCancelled
 from server.statuses import status_of
 from tests.test_app import first_address, switchboard
 
@@ -172,7 +174,7 @@ def test_the_document_has_every_field_with_its_default(heading: str, kind: type[
 FAILURES = [kind for kind in vars(base).values() if isinstance(kind, type) and issubclass(kind, base.BackendError)]
 
 
-@pytest.mark.parametrize("kind", [*FAILURES, InternalError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*FAILURES, InternalError, RequestCancelled], ids=lambda kind: kind.__name__)
 def test_the_document_has_every_failure_with_its_status(kind: type[base.BackendError]) -> None:
     error = kind("Sorry.")
     code = failure_body(error)["error"]["code"]
@@ -181,15 +183,17 @@ def test_the_document_has_every_failure_with_its_status(kind: type[base.BackendE
 
 
 def test_the_requests_in_the_documents_are_requests() -> None:
-    bodies = re.findall(r"v1/completions -d '(.*?)'$", OPENAI + README, re.MULTILINE)
-    assert len(bodies) == 3
-    for body in bodies:
-        read_request(CompletionRequest, body.encode())
+    kinds: dict[str, type[AnswerRequest]] = {"chat/completions": ChatRequest, "completions": CompletionRequest}
+    asked = re.findall(r"8000/v1/([a-z/]*completions) .*?-d '(.*?)'(?: &)?$", OPENAI + README, re.MULTILINE)
+    assert len(asked) == (OPENAI + README).count("completions -")
+    for path, body in asked:
+        read_request(kinds[path], body.encode())
 
 
-def test_the_answer_in_the_document_is_one() -> None:
-    [answer] = blocks(OPENAI, "json")
-    Completion.model_validate_json(answer, strict=True, extra="forbid")
+def test_the_answers_in_the_document_are_some() -> None:
+    chat, completion = blocks(OPENAI, "json")
+    ChatCompletion.model_validate_json(chat, strict=True, extra="forbid")
+    Completion.model_validate_json(completion, strict=True, extra="forbid")
 
 
 def test_the_official_client_in_the_document_works() -> None:
@@ -197,7 +201,13 @@ def test_the_official_client_in_the_document_works() -> None:
     with switchboard(BACKENDS="echo") as process:
         program = client.replace("http://127.0.0.1:8000", first_address(process))
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
-    assert result.stdout == "The capital of France is"
+    assert result.stdout == "What is the capital of France?"
+
+
+def test_the_document_has_every_request_of_openais_api() -> None:
+    routes = create_app(Settings(backends=["echo"], database_url="off")).openapi()["paths"]
+    offered = {f"{method.upper()} {path}" for path, methods in routes.items() for method in methods if "/v1/" in path}
+    assert set(re.findall(r"^\| `([A-Z]+ /\S+)` \|", OPENAI, re.MULTILINE)) == offered
 
 
 # Conversations over HTTP

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Path, Request
 from pydantic import BaseModel
 
 from server.caller import caller_of
@@ -22,11 +22,11 @@ class Cancelled(BaseModel):
 
 
 def requests_router(hub: Hub) -> APIRouter:
-    """`DELETE /v1/requests/{identity}`, over `hub`."""
+    """`DELETE /v1/requests/{id}`, over `hub`."""
     router = APIRouter(prefix="/v1/requests", tags=["openai"])
 
-    @router.delete("/{identity:path}")
-    async def cancel_request(identity: str, request: Request) -> Cancelled:
+    @router.delete("/{id:path}")
+    async def cancel_request(identity: Annotated[str, Path(alias="id")], request: Request) -> Cancelled:
         """Cancel what runs under that id: the answer's, or the X-Request-ID that it was asked with."""
         owner = caller_of(request.scope).owner
         if not any(hub.running.cancel(name, owner) for name in _names(identity)):
