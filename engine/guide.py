@@ -48,6 +48,10 @@ class Guide:
         ends = (place for place, token_id in enumerate(token_ids) if token_id in self._end_ids)
         return int(self._matcher.validate_tokens(list(token_ids[: next(ends, len(token_ids))])))
 
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that the next letters would usually be made of, as far as the form leaves no choice of letters."""
+        return tuple(self._matcher.compute_ff_tokens())
+
     def masks(self, drafts: SequenceOf[int], vocabulary: int) -> Iterator[Mask]:
         """What may not come next, and after each of `drafts`, all of which are `allowed`: [vocabulary], true is barred.
 

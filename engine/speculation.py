@@ -22,6 +22,7 @@ _PRIORS = {2: 0.25, 3: 0.5, 4: 0.6, 5: 0.7, 6: 0.8, 7: 0.85, _LONGEST: 0.9}
 _PRIOR_WEIGHT = 4
 _MEMORY = 20  # how many of the last tokens an estimate rests on
 _HOPELESS = 0.05
+_FORCED = 0.9  # that letters which have to come are cut into tokens as usual
 _WORTH_IT = 0.97  # what guesses must bring the price of a token down to: they have their own small costs
 
 
@@ -103,10 +104,7 @@ class NGramProposer:
 
     def propose(self, sequence: Sequence, room: int) -> tuple[int, ...]:
         """At most `room` tokens that may follow those of `sequence`: so many that the step's tokens cost the least."""
-        lookup = self._lookups.get(sequence)
-        if lookup is None:
-            lookup = self._lookups[sequence] = Lookup(sequence.tokens)
-        guesses = lookup.guess(min(room, MAX_GUESSES))
+        guesses = self._guesses(sequence, min(room, MAX_GUESSES))
         best, gain, expected = 0, 0.0, 0.0
         price = _WORTH_IT * self.cost(self._rows) / self._tokens
         for count, (_, likelihood) in enumerate(guesses, start=1):
@@ -116,3 +114,13 @@ class NGramProposer:
         self._rows += best
         self._tokens += gain
         return tuple(token for token, _ in guesses[:best])
+
+    def _guesses(self, sequence: Sequence, room: int) -> list[tuple[int, float]]:
+        """What the answer's form leaves no choice of, else what the text has said before."""
+        forced = sequence.guide.forced()[:room] if sequence.guide is not None else ()
+        if forced:
+            return [(token, _FORCED**count) for count, token in enumerate(forced, start=1)]
+        lookup = self._lookups.get(sequence)
+        if lookup is None:
+            lookup = self._lookups[sequence] = Lookup(sequence.tokens)
+        return lookup.guess(room)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
@@ -22,9 +22,17 @@ from engine.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions  # only there for types
 
-KEPT = 32  # compiled grammars
-# Without spaces, documents of a bounded schema have a bounded length, and what is not written takes no time.
-_STRICT: JsonCompileOptions = {"whitespace_flexible": False, "lenient": False, "coerce_one_of": False}
+KEPT = 8  # compiled grammars
+# Of the library's lexer, which grows while answers are written: some 0.7 kB each. A hostile pattern gets no more.
+_MOST_STATES = 100_000
+# Without spaces, documents of a bounded schema have a bounded length, and what is not written takes no time. Letters
+# are not escaped: a name written with \u0061 would be another one to the grammar, and the same one to a reader.
+_STRICT: JsonCompileOptions = {
+    "whitespace_flexible": False,
+    "lenient": False,
+    "coerce_one_of": False,
+    "json_allowed_escapes": '"\\bfnrt',
+}
 _SPACED: JsonCompileOptions = {**_STRICT, "item_separator": ", ", "key_separator": ": "}
 
 
@@ -33,7 +41,7 @@ def json_grammar(schema: Mapping[str, object]) -> str:
 
     Source of what is supported: JSON Schema 2020-12, as far as llguidance implements it.
     """
-    return LLMatcher.grammar_from_json_schema(bounded_json(_own(schema)), overrides=_STRICT)
+    return LLMatcher.grammar_from_json_schema(_written(schema), overrides=_STRICT)
 
 
 def lark_grammar(rules: str) -> str:
@@ -50,12 +58,28 @@ def embedded_json(schema: Mapping[str, object]) -> str:
     """What documents of `schema` are in a rule, with the spaces that templates write. Raises GrammarError."""
     if problem := LLMatcher.validate_grammar(json_grammar(schema)):
         raise GrammarError(f"{first_line(problem)}.")
-    return f"%json {bounded_json({**_own(schema), 'x-guidance': _SPACED})}"
+    return f"%json {_written({**schema, 'x-guidance': _SPACED})}"
 
 
-def _own(schema: Mapping[str, object]) -> dict[str, object]:
-    """The schema without orders to the compiler."""
-    return {key: value for key, value in schema.items() if key != "x-guidance"}
+def _written(schema: Mapping[str, object]) -> str:
+    """A schema as JSON. Raises GrammarError, also for what the library takes and does not keep."""
+    text = bounded_json(schema)
+    for part in _objects(schema):
+        least, required = part.get("minProperties"), part.get("required")
+        if isinstance(least, int) and least > len(required if isinstance(required, list) else ()):
+            raise GrammarError("Unimplemented keys: minProperties above the number of required properties.")
+    return text
+
+
+def _objects(value: object) -> Iterator[Mapping[str, object]]:
+    """All objects in JSON, whatever they mean."""
+    if isinstance(value, Mapping):
+        yield value
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _objects(item)
+
+
+_LIMITS = LLParserLimits(verbose_errors=False, max_lexer_states=_MOST_STATES)
 
 
 class Grammars:
@@ -83,7 +107,7 @@ class Grammars:
                 eos_token=sorted(self._tokenizer.eos_ids),
                 slices=LLTokenizer.json_slices(),
             )
-        matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
+        matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=_LIMITS)
         if problem := matcher.get_error():
             raise GrammarError(f"The form of the answer cannot be used: {first_line(problem)}.")
         guide = Guide(matcher, self._tokenizer.eos_ids)

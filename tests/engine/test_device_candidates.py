@@ -33,6 +33,8 @@ def rows(vocabulary: int, seed: int) -> torch.Tensor:
         logits = logits.round()  # to zeros of both signs, too
     if seed == 2:
         logits[:, 1::2] = -torch.inf
+    if seed == 3:  # as where an answer has a form: two tokens are left, or one
+        logits[:, 1:-1] = -torch.inf
     return logits
 
 

@@ -122,3 +122,12 @@ def test_rows_without_wishes_are_left_as_they_are(plain: LLMEngine) -> None:
     ASKED["penalized"].add(plain, "beside")
     usual.add(plain, "a")
     assert same(run(plain)["a"], alone)
+
+
+def test_what_the_form_leaves_no_choice_of_is_guessed(plain: LLMEngine, make_engine: MakeEngine) -> None:
+    asked = Asked(replace(GUIDED, temperature=0), {"const": "a sentence that has to come as it is"})
+    engine = make_engine()
+    alone, guessed = asked.alone(plain)["a"], asked.alone(engine)["a"]
+    assert same(alone, guessed)
+    assert len(guessed.outputs) < len(alone.outputs) / 3
+    assert engine.stats().drafts_accepted > 20

@@ -31,7 +31,8 @@ PERSON = {
     "additionalProperties": False,
     "$defs": {"place": {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[A-Z]{3}-[0-9]{2}$"}]}},
 }
-LONGEST = 6 * 12 + 120  # bytes of a document: a character can take six when it is escaped
+OPEN = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+LONGEST = 4 * 12 + 120  # bytes of a document: a character takes four at most
 
 
 def nested(levels: int) -> dict[str, object]:
@@ -69,6 +70,7 @@ UNUSABLE = {
         "too large",
     ),
     "a file of somebody's": ({"$ref": "file:///etc/passwd"}, "not"),
+    "more properties than are required": ({"type": "object", "minProperties": 2, "required": ["a"]}, "minProperties"),
     "no schema": ({"type": 5}, "type"),
     "no JSON": ({"const": {1, 2}}, "JSON"),
 }
@@ -136,6 +138,11 @@ def takes(guide: Guide, tokenizer: Tokenizer, text: str) -> bool:
         ({"type": "object"}, '["a"]', False),
         ({"type": "object"}, '{"a":1} ', False),
         ({}, "-1.5e3", True),
+        (OPEN, '{"a":1,"b":"","b":2}', True),
+        (OPEN, '{"a":1,"a":""}', False),
+        (OPEN, '{"a":1,"\\u0061":""}', False),
+        ({"type": "string"}, '"\\n\\t\\"\\\\"', True),
+        ({"type": "string"}, '"\\ud800"', False),
         ({"x-guidance": {"whitespace_flexible": True}, "type": "array"}, "[ ]", False),
     ],
 )
