@@ -89,6 +89,43 @@ def generate(
     _run(answer)
 
 
+models = typer.Typer(no_args_is_help=True, help="List, fetch, load and delete the server's models.")
+program.add_typer(models, name="models")
+Name = Annotated[str, typer.Argument(help="The model, as it is listed, or by its bare name.")]
+
+
+@models.command("list")
+def list_models(as_json: AsJson = False, server: Server = DEFAULT_URL, key: Key = "") -> None:
+    """List the models and what state they are in."""
+    from terminal import models as doing
+
+    _run(lambda: doing.list_models(Address.read(server, key), as_json=as_json))
+
+
+@models.command()
+def pull(name: Name, as_json: AsJson = False, server: Server = DEFAULT_URL, key: Key = "") -> None:
+    """Fetch a model, such as ollama/gemma3:270m. One that was begun goes on where it was."""
+    from terminal import models as doing
+
+    _run(lambda: doing.pull(Address.read(server, key), name, as_json=as_json))
+
+
+@models.command()
+def load(name: Name, as_json: AsJson = False, server: Server = DEFAULT_URL, key: Key = "") -> None:
+    """Make a model ready, and the one that new answers come from."""
+    from terminal import models as doing
+
+    _run(lambda: doing.load(Address.read(server, key), name, as_json=as_json))
+
+
+@models.command()
+def rm(name: Name, as_json: AsJson = False, server: Server = DEFAULT_URL, key: Key = "") -> None:
+    """Delete a model where it is kept, if the server can."""
+    from terminal import models as doing
+
+    _run(lambda: doing.remove(Address.read(server, key), name, as_json=as_json))
+
+
 @program.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on; else HOST of .env.")] = None,
