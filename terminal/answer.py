@@ -51,7 +51,8 @@ class Answer:
         """Print all that is left, and how it ended."""
         if self._screen.plain:
             self._print_plainly(message)
-            self._screen.write("\n")
+            if not self._printed.endswith("\n"):
+                self._screen.write("\n")
         else:
             blocks, rest = split(self._fresh(message))
             self._screen.draw([*self._thoughts(message), *self._formatted([*blocks, rest])], ())

@@ -150,8 +150,8 @@ class Chat:
         self._changed.set()
 
     def line_lost(self, delay: float) -> None:
-        """Say it once for each time that the line is lost."""
-        if not self._lost and self._head >= 0:
+        """Say it once for each time that the line is lost, unless the status tells of it anyway."""
+        if not self._lost and self._head >= 0 and self._tells:
             self.screen.note(f"The connection is lost; trying again in {delay:.0f} s, and then on.", "yellow")
         self._lost = True
         self._changed.set()
@@ -164,10 +164,14 @@ class Chat:
             self._transcript.forget()
             self.link.conversation = Conversation()
         self.conversation.greet(frame)
-        if self._lost and self._head >= 0:
+        if self._lost and self._head >= 0 and self._tells:
             self.screen.note("Connected again.", "green")
         self._lost, self._head = False, frame.head
         self.model, self.title = frame.model, frame.title
+
+    @property
+    def _tells(self) -> bool:
+        return self.screen.plain or not self._watching
 
     # Waiting
 

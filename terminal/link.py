@@ -77,6 +77,7 @@ class Link:
         self._outbox: dict[str, dict[str, Any]] = {}
         self._socket: ClientConnection | None = None
         self._wake = asyncio.Event()
+        self._left = False  # the socket is closed on purpose
         self._said = asyncio.Event()  # there is something in the outbox that was not sent on this socket
         self._unsent: list[str] = []
         self._attempt = 0
@@ -124,7 +125,7 @@ class Link:
         self._attempt = 0
         self.wake()
         if self._socket is not None:
-            self.up = False
+            self.up, self._left = False, True
             await self._socket.close()
 
     # The line
@@ -196,16 +197,16 @@ class Link:
             raise Trouble(NEVER_AGAIN[code])
         if code == FRAME_TOO_BIG:
             self._give_up_the_largest()
-        if self._wake.is_set():  # it was left on purpose
-            self._wake.clear()
+        if self._left:
+            self._left = False
             return
         delay = retry_delay(code, reason, self._attempt)
         self._attempt += 1
         if delay:
             self._listener.line_lost(delay)
+        self._wake.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), delay)
-        self._wake.clear()
 
     def _give_up_the_largest(self) -> None:
         """One of the commands was too large for the server, which cannot say which."""

@@ -6,7 +6,8 @@ they can always be taken back. While a person types, printed lines appear above 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 from prompt_toolkit.application import get_app_or_none, run_in_terminal
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -31,6 +32,7 @@ class Screen:
     def __init__(self, console: Console, *, plain: bool) -> None:
         self.console = console
         self.plain = plain
+        self._within_line = False
         self._rows: list[int] = []  # the widths of the changing lines that stand on the screen, in cells
 
     @property
@@ -43,28 +45,38 @@ class Screen:
         self.draw(renderables, ())
 
     def note(self, text: str, style: str = "dim") -> None:
-        """Print a line of ours, which may quote others."""
-        self.print(Text(escape(text), style=style))
+        """Print a line of ours, which may quote others. In plain form it is no part of the text: standard error."""
+        if self.plain:
+            self._run(lambda: self._note_plainly(text))
+        else:
+            self.print(Text(escape(text), style=style))
 
     def write(self, text: str) -> None:
         """Write plain text as it is, without a line end of its own. What is in it must be harmless."""
+        self._run(lambda: self._put(text))
+
+    def _run(self, write: Callable[[], None]) -> None:
         if self.typing:
-            run_in_terminal(lambda: self._put(text))
+            run_in_terminal(write)
         else:
-            self._put(text)
+            write()
+
+    def _note_plainly(self, text: str) -> None:
+        if self._within_line:
+            self._put("\n")
+        sys.stderr.write(f"{escape(text)}\n")
+        sys.stderr.flush()
 
     def _put(self, text: str) -> None:
         self.console.file.write(text)
         self.console.file.flush()
+        self._within_line = not text.endswith("\n") if text else self._within_line
 
     def draw(self, printed: Sequence[RenderableType], changing: Sequence[RenderableType]) -> None:
         """Print for good, and have other changing lines than before; all in one write."""
-        if self.typing:
-            if printed:
-                run_in_terminal(lambda: self._write(printed, ()))
-            return
-        if printed or changing or self._rows:
-            self._write(printed, () if self.plain else changing)
+        shown = () if self.plain or self.typing else changing
+        if printed or shown or self._rows:
+            self._run(lambda: self._write(printed, shown))
 
     def _write(self, printed: Sequence[RenderableType], changing: Sequence[RenderableType]) -> None:
         lines = self._lines(changing)
