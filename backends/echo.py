@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 
-from backends.base import Backend, Done, Event, GenerationRequest, ModelInfo, ModelNotFound, Text, Usage
+from backends.base import Backend, Done, Event, GenerationRequest, ModelInfo, ModelNotFound, Text, Unsupported, Usage
 
 
 class EchoBackend(Backend):
@@ -24,6 +24,9 @@ class EchoBackend(Backend):
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         if request.model != "echo":
             raise ModelNotFound(f"There is no model {request.model} here. The only one is called echo.")
+        for field in ("logprobs", "response_format", "token_ids", "tools"):
+            if getattr(request, field) not in (None, ()):
+                raise Unsupported(f"An echo cannot be asked with {field}. Leave it out, or pick a model.", field=field)
         prompt = request.messages[-1].content if request.messages else request.prompt or ""
         words = re.findall(r"\S+\s*|\s+", prompt.removeprefix(request.resume_text))
         limit = request.params.max_tokens

@@ -74,28 +74,16 @@ class ToolCall(Strict):
     index: int | None = None
 
 
-class SystemMessage(Strict):
-    """How the model should behave. `developer` is a newer word for `system`."""
+class SpokenMessage(Strict):
+    """What a person said, or how the model should behave. `developer` is a newer word for `system`."""
 
-    role: Literal["system", "developer"]
+    role: Literal["system", "developer", "user"]
     content: Content
     name: Name | None = None
 
     def message(self) -> Message:
         """As a model is shown it."""
-        return Message("system", _text(self.content), name=self.name)
-
-
-class UserMessage(Strict):
-    """What a person said."""
-
-    role: Literal["user"]
-    content: Content
-    name: Name | None = None
-
-    def message(self) -> Message:
-        """As a model is shown it."""
-        return Message("user", _text(self.content), name=self.name)
+        return Message("user" if self.role == "user" else "system", _text(self.content), name=self.name)
 
 
 class AssistantMessage(Strict):
@@ -134,7 +122,7 @@ class ToolMessage(Strict):
         return Message("tool", _text(self.content), tool_call_id=self.tool_call_id, name=self.name)
 
 
-ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+ChatMessage = Annotated[SpokenMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
 def _text(parts: list[TextPart]) -> str:

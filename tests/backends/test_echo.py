@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from backends.base import Done, GenerationRequest, Message, Params, Text
+from backends.base import Done, GenerationRequest, Message, Params, Text, Unsupported
 from backends.echo import EchoBackend
 
 ASKED = GenerationRequest("r", "echo", messages=(Message("user", "one two  three four"),))
@@ -42,3 +42,13 @@ def test_a_continued_echo_says_what_is_left() -> None:
     assert answer(continued)[0] == "three "
     assert answer(replace(continued, resume_token_ids=(0,)))[0] == ""
     assert answer(replace(continued, params=Params(max_tokens=2), resume_token_ids=(0,)))[0] == "four"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("logprobs", 0), ("response_format", {"type": "json_object"}), ("token_ids", (1,)), ("tools", ({"type": "x"},))],
+)
+def test_what_an_echo_cannot_do_is_refused_by_its_name(field: str, value: object) -> None:
+    with pytest.raises(Unsupported, match=field) as refused:
+        answer(replace(ASKED, **{field: value}))
+    assert refused.value.field == field

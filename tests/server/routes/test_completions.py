@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
@@ -28,13 +26,12 @@ from backends.base import (
     Usage,
 )
 from backends.echo import EchoBackend
-from server.body_limit import BodyLimitMiddleware
-from server.errors import add_error_handlers
 from server.hub import Hub
 from server.openai.answering import Answering
 from server.openai.completions import CompletionRequest
 from server.routes.completions import completions_router
 from tests.server.doubles import Puppet, eventually
+from tests.server.routed import routed
 
 DONE = Done("stop", Usage(prompt_tokens=9, cached_tokens=8, completion_tokens=2))
 
@@ -47,18 +44,7 @@ def puppet() -> Puppet:
 @pytest.fixture
 def client(puppet: Puppet) -> Iterator[TestClient]:
     hub = Hub([EchoBackend(), puppet])
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        await hub.start()
-        yield
-        await hub.close()
-
-    app = FastAPI(lifespan=lifespan)
-    app.add_middleware(BodyLimitMiddleware, max_bytes=10_000)
-    app.include_router(completions_router(hub))
-    add_error_handlers(app)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with routed(hub, completions_router(hub)) as client:
         yield client
 
 

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from backends.base import ModelInfo, ModelsChanged, Stats, StatsChanged
 from server.hub import Hub
 from server.routes.engine import engine_router
 from tests.server.doubles import Puppet
+from tests.server.routed import routed
 from tests.server.serving import joined, serving
 
 BUSY = Stats(
@@ -40,23 +36,10 @@ class Measured(Puppet):
         return self.numbers
 
 
-@contextmanager
-def asking(hub: Hub) -> Iterator[TestClient]:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        await hub.start()
-        yield
-        await hub.close()
-
-    app = FastAPI(lifespan=lifespan)
-    app.include_router(engine_router(hub))
-    with TestClient(app) as client:
-        yield client
-
-
 def test_the_report_has_every_number() -> None:
     puppet = Measured()
-    with asking(Hub([puppet])) as client:
+    hub = Hub([puppet])
+    with routed(hub, engine_router(hub)) as client:
         assert client.get("/api/engine").json() == {"engines": []}
         puppet.numbers = BUSY
         [engine] = client.get("/api/engine").json()["engines"]
@@ -89,7 +72,7 @@ def test_the_report_has_every_number() -> None:
 def test_an_engine_is_healthy_once_an_answer_would_begin() -> None:
     puppet = Measured(ModelInfo("toy", state="loading"))
     hub = Hub([puppet])
-    with asking(hub) as client:
+    with routed(hub, engine_router(hub)) as client:
         loading = client.get("/v1/engine/health")
         assert (loading.status_code, loading.headers["retry-after"]) == (503, "5")
         assert loading.json() == {

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from backends.base import ModelInfo
 from backends.echo import EchoBackend
-from server.errors import add_error_handlers
 from server.hub import Hub
 from server.routes.openai_models import openai_models_router
 from tests.server.doubles import Puppet
+from tests.server.routed import routed
 
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     hub = Hub([EchoBackend(), Puppet(ModelInfo("toy"), ModelInfo("a/b", state="failed"))])
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        await hub.start()
-        yield
-        await hub.close()
-
-    app = FastAPI(lifespan=lifespan)
-    app.include_router(openai_models_router(hub))
-    add_error_handlers(app)
-    with TestClient(app) as client:
+    with routed(hub, openai_models_router(hub)) as client:
         yield client
 
 
