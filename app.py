@@ -265,7 +265,7 @@ def main() -> int:
     try:
         settings = load_settings()
         check_exposure(settings)
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, form=settings.log_format)
         watch_process()
         log.info("🚀 Starting Switchboard")
         log.info("configuration", **settings.effective())

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     auth: Literal["auto", "on", "off"] = "auto"
     keys_file: str = "data/keys.json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
 
     @field_validator("backends", "trusted_proxies", "allowed_origins", "allowed_hosts", mode="before")
     @classmethod

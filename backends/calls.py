@@ -36,10 +36,11 @@ class Frames(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class Call:
-    """One POST whose answer is a stream of records."""
+    """One POST whose answer is a stream of records. `request_id` is told to the server, for its log."""
 
     path: str
     body: dict[str, object]
+    request_id: str = ""
 
 
 class Calls:
@@ -72,7 +73,8 @@ class Calls:
         """
         kinds = tuple(self._frames)
         try:
-            async with self._upstream.stream("POST", call.path, call.body, kinds) as (kind, chunks):
+            told = {"x-request-id": call.request_id} if call.request_id else None
+            async with self._upstream.stream("POST", call.path, call.body, kinds, told) as (kind, chunks):
                 frames = self._frames[kind]()
                 async for chunk in chunks:
                     for record in frames.feed(chunk):

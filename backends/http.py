@@ -96,14 +96,19 @@ class Upstream:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, body: object = None, kinds: Sequence[str] = ("json",)
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        kinds: Sequence[str] = ("json",),
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
         """Which of `kinds` the answer's content type is, and its bytes as they come.
 
         Leaving the context closes the connection unless all was read. An answer without a type is of the first kind.
         Raises StatusError, or a BackendError. Waits for the first byte as long as the caller does.
         """
-        async with self._translated(), self._client.stream(method, path, json=body) as response:
+        async with self._translated(), self._client.stream(method, path, json=body, headers=headers) as response:
             content_type = response.headers.get("content-type", "")
             if response.status_code != 200:
                 raise await _status_error(response, content_type)

@@ -53,6 +53,7 @@ _SPINS = "1000"
 MEASURE_EVERY = 0.25  # seconds
 CRASHES = 3  # so many within `CRASH_WINDOW` seconds, and the engine stays down
 CRASH_WINDOW = 60.0
+NAMED = 20  # requests that a line of the log names at most
 
 
 class _Stopped(BaseException):
@@ -133,7 +134,6 @@ class EngineWorker:
                     self._report(Stepped(started, engine.step(), self._changed_places(engine)))
                 self._measure(engine)
         except BaseException as error:  # also what libraries do not derive from Exception
-            log.exception("The engine broke while answering.")
             self._after_crash(engine, error)
             return False
         finally:
@@ -202,6 +202,7 @@ class EngineWorker:
                 self._switch(engine, command)
 
     def _add(self, engine: LLMEngine, request: Request) -> None:
+        log.debug("Request %s has %d tokens", request.request_id, len(request.token_ids))
         self._adding = request.request_id
         try:
             engine.add_request(
@@ -231,9 +232,10 @@ class EngineWorker:
 
     def _after_crash(self, engine: LLMEngine, error: BaseException) -> None:
         """Tell those who wait. Raises ModelLoadError when it is enough."""
-        lost = {*engine.request_ids(), *([self._adding] if self._adding else ())}
+        lost = sorted({*engine.request_ids(), *([self._adding] if self._adding else ())})
+        log.error("The engine broke while answering %s.", ", ".join(lost[:NAMED]) or "nobody", exc_info=error)
         self._adding, self._queued = None, {}
-        self._report(Crashed(sorted(lost)))
+        self._report(Crashed(lost))
         now = time.monotonic()
         self._crashes.append(now)
         recent = sum(now - crash < CRASH_WINDOW for crash in self._crashes)

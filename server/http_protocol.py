@@ -23,9 +23,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from server.admission import RETRY_AFTER_S, Admission
 from server.clock import Clock
 from server.http_limits import HttpLimits, Refused, refusal
+from server.request_log import HEADER, identify
+from server.security import SECURITY_HEADERS
 from server.sparingly import Sparingly
 from server.unsent import UnsentWatch
 from server.websocket_protocol import ChatSocketProtocol
+
+SAID_ALWAYS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 log = structlog.get_logger()
 
@@ -221,11 +225,14 @@ class ChatHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str, retry_after: int | None = None) -> None:
         """Answer in place of the application, if there is nothing in the way, and end the connection."""
         self._refused = True
+        identity = identify({"type": "http", "headers": self.headers or []})
         more = self._sparingly.say(str(status))
         if more is not None:
-            log.info("a connection was refused", status=status, client=self.client and self.client[0], more=more)
+            client = self.client and self.client[0]
+            log.info("a connection was refused", status=status, client=client, more=more, request_id=identity)
         if self._can_answer() and self._leave is not None:
-            self.transport.write(refusal(status, message, self.server_state.default_headers, retry_after))
+            headers = [*self.server_state.default_headers, *SAID_ALWAYS, (HEADER.encode(), identity.encode())]
+            self.transport.write(refusal(status, message, headers, retry_after))
             self._farewell()
         else:
             self.transport.abort()

@@ -8,30 +8,37 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import TextIO
+from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+LogForm = Literal["auto", "console", "json"]
 
 _JSON = structlog.processors.JSONRenderer(ensure_ascii=False)
 QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio")
 
 
-def configure_logs(level: str, stream: TextIO = sys.stderr) -> None:
-    """Send what every logger of the process has to say from `level` on to `stream`."""
-    terminal = stream.isatty()
+def configure_logs(level: str, stream: TextIO = sys.stderr, form: LogForm = "auto") -> None:
+    """Send what every logger of the process has to say from `level` on to `stream`.
+
+    `form`: for people, `console`, or for machines, `json`; `auto` takes a terminal for people.
+    """
+    for_people = form == "console" or (form == "auto" and stream.isatty())
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso"),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso"),
         structlog.processors.StackInfoRenderer(),
     ]
     after: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,  # here, or the console's own would show what people said: local variables
     ]
-    if terminal:
-        after += [_escape_controls, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    if for_people:
+        plain = structlog.dev.plain_traceback
+        console = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)
+        after += [_escape_controls, console]
     else:
         after += [_render_json]
     structlog.configure(

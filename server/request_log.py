@@ -15,6 +15,8 @@ import uuid_utils
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.caller import client_in
+
 HEADER = "x-request-id"
 SANE = re.compile(r"[!-~]{1,128}", re.ASCII)
 PROBES = {"/health/live", "/health/ready", "/metrics"}  # asked every few seconds, for ever
@@ -55,7 +57,8 @@ class RequestLog:
             self._statuses[status] += 1
             say = log.debug if scope["path"] in PROBES else log.info
             ms = round((time.monotonic() - began) * 1000, 1)
-            say("request", method=scope["method"], path=scope["path"][:MAX_PATH], status=status, ms=ms)
+            path = scope["path"][:MAX_PATH]
+            say("request", method=scope["method"], path=path, status=status, ms=ms, client=client_in(scope))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         identity = scope.setdefault("state", {})["request_id"] = identify(scope)
@@ -70,11 +73,16 @@ class RequestLog:
         async def said(message: Message) -> None:
             match message["type"]:
                 case "websocket.accept":
-                    log.info("socket opened", path=scope["path"][:MAX_PATH])
+                    message = {
+                        **message,
+                        "headers": [*message.get("headers", ()), (HEADER.encode(), identity.encode())],
+                    }
+                    log.info("socket opened", path=scope["path"][:MAX_PATH], client=client_in(scope))
                 case "websocket.close":
                     outcome.setdefault("code", message.get("code", 1000))
                 case "websocket.http.response.start":
                     outcome["status"] = message["status"]
+                    MutableHeaders(scope=message)[HEADER] = identity
             await send(message)
 
         began = time.monotonic()

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends.base import (
@@ -247,7 +248,7 @@ def _think(request: GenerationRequest, facts: Facts) -> bool | None:
 
 
 def _without_think(call: Call) -> Call:
-    return Call(call.path, {key: value for key, value in call.body.items() if key != "think"})
+    return replace(call, body={key: value for key, value in call.body.items() if key != "think"})
 
 
 def _timings(asked: float, answer: Answer) -> Timings:

@@ -43,7 +43,8 @@ def build_call(request: GenerationRequest, options: JsonObject, think: bool | No
     if output_format is not None:
         body["format"] = output_format
     if request.prompt is not None:
-        return Call("/api/generate", {**body, "prompt": request.prompt + request.resume_text, "raw": True})
+        body |= {"prompt": request.prompt + request.resume_text, "raw": True}
+        return Call("/api/generate", body, request.request_id)
     messages = request.messages or ()
     begun = [Message("assistant", request.resume_text)] if request.resume_text else []
     names = {call["id"]: call["name"] for message in messages for call in message.tool_calls}
@@ -52,7 +53,7 @@ def build_call(request: GenerationRequest, options: JsonObject, think: bool | No
         body["tools"] = list(request.tools)
     if think is not None:
         body["think"] = think
-    return Call("/api/chat", body)
+    return Call("/api/chat", body, request.request_id)
 
 
 def _turn(message: Message, names: Mapping[str, str]) -> dict[str, object]:

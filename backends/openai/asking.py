@@ -43,11 +43,12 @@ class Asking:
     path: str
     body: Mapping[str, object]
     fields: tuple[Field, ...]
+    request_id: str = ""
 
     def call(self, refused: Collection[str]) -> Call:
         """The request without what the server has `refused`, as far as that may be left out."""
         said = {name: field.value for field in self.fields if (name := field.name(refused)) is not None}
-        return Call(self.path, {**self.body, **said})
+        return Call(self.path, {**self.body, **said}, self.request_id)
 
     def without(self, name: str, refused: Collection[str], words: str) -> frozenset[str]:
         """What is refused, now that this field is as well. Raises Unsupported for one that cannot be left out."""
@@ -85,10 +86,10 @@ def build_asking(request: GenerationRequest, facts: Facts) -> Asking:
     if request.messages is None:
         prompt = list(request.token_ids) if request.token_ids is not None else request.prompt or ""
         text = prompt if isinstance(prompt, list) else prompt + request.resume_text
-        return Asking(COMPLETIONS, {**head, "prompt": text}, (*fields, options))
+        return Asking(COMPLETIONS, {**head, "prompt": text}, (*fields, options), request.request_id)
     turns = [_turn(message) for message in request.messages]
     begun = [{"role": "assistant", "content": request.resume_text}] if request.resume_text else []
-    return Asking(CHAT, {**head, "messages": turns + begun}, (*fields, options))
+    return Asking(CHAT, {**head, "messages": turns + begun}, (*fields, options), request.request_id)
 
 
 def _turn(message: Message) -> dict[str, object]:

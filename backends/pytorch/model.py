@@ -189,7 +189,7 @@ class ServedModel:
             try:
                 self._give(answer, output, step.started)
             except Exception:  # or it would wait for ever, and the others of this step with it
-                log.exception("What the engine gave could not be taken.")
+                log.exception("What the engine gave for %s could not be taken.", output.request_id)
                 answer.fail(BackendFailed(BROKE_OFF))
 
     def _give(self, answer: Answer, output: StepOutput, started: float) -> None:

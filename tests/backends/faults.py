@@ -11,7 +11,7 @@ import socket
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -356,3 +356,13 @@ async def first_phase(backend: Backend, request: GenerationRequest) -> str:
             if isinstance(event, Progress):
                 return event.phase
     return ""
+
+    # What the server's own log says of it
+
+    def test_the_server_is_told_which_request_it_works_for(self, dialect: Dialect) -> None:
+        async def main(double: ServerDouble, backend: Backend) -> list[str | None]:
+            double.will(dialect.chat, dialect.answer)
+            await events_of(backend, replace(dialect.request, request_id="the-clients-own-id"))
+            return [seen.headers.get("x-request-id") for seen in double.requests if seen.path == dialect.chat]
+
+        assert dialect.with_double(main) == ["the-clients-own-id"]

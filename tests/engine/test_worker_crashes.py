@@ -91,8 +91,8 @@ def test_whatever_the_loading_raises_the_thread_says_that_it_is_gone(
     assert "cannot be loaded" in str(failed.error)
 
 
-def test_a_request_that_breaks_the_engine_when_it_is_added_is_told(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_request_that_breaks_the_engine_when_it_is_added_is_told_and_named_in_the_log(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(tiny_model) as (engine, watcher):
         with monkeypatch.context() as broken:
@@ -101,5 +101,7 @@ def test_a_request_that_breaks_the_engine_when_it_is_added_is_told(
         watcher.until(Ready)
         engine.submit(REQUEST)
         watcher.until_finished()
+    assert f"The engine broke while answering {REQUEST.request_id}." in caplog.text
+    assert "out of blocks" in caplog.text
     last: list[Report] = list(watcher.reports.queue)
     assert isinstance(last[-1], Ended)

@@ -247,6 +247,8 @@ def test_a_head_that_is_too_much_is_refused_and_the_refusal_can_be_read(run: Run
             assert status_of(answer) == status
             assert b"connection: close" in answer
             assert b'{"success": false, "error": "' in answer
+            assert b"\r\nx-request-id: " in answer
+            assert b"\r\nx-content-type-options: nosniff\r\n" in answer
 
     run(scenario())
 

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import signal
 from collections.abc import Iterator
 
-import httpx
 import pytest
 import structlog
 from starlette.applications import Starlette
@@ -19,9 +16,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from structlog.testing import LogCapture
 
 from server.request_log import RequestLog
-from tests.server.program import running
-from tests.server.raw_client import exchange
-from tests.server.serving import joined
 
 UUID_V7 = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -93,6 +87,7 @@ def test_a_request_has_an_id_in_its_state_its_answer_and_all_its_lines(
     assert {line["request_id"] for line in lines} == {identity}
     assert isinstance(lines[-1]["ms"], float)
     assert (lines[-1]["method"], lines[-1]["path"], lines[-1]["status"]) == ("GET", "/", 200)
+    assert lines[-1]["client"] == "testclient"
 
 
 def test_two_requests_have_two_ids(client: TestClient) -> None:
@@ -132,6 +127,7 @@ def test_what_probes_ask_is_not_told_at_info(client: TestClient, lines: list[dic
 
 def test_a_socket_says_when_it_opens_and_how_it_ends(client: TestClient, lines: list[dict[str, object]]) -> None:
     with client.websocket_connect("/ws?token=secret", headers={"x-request-id": "c1"}) as socket:
+        assert (b"x-request-id", b"c1") in socket.extra_headers
         socket.close(1001)
     opened, closed = lines
     assert (opened["event"], opened["connection"], opened["path"]) == ("socket opened", "c1", "/ws")
@@ -152,58 +148,9 @@ def test_a_socket_that_is_sent_away_says_with_what_code(client: TestClient, line
 
 
 def test_a_socket_that_is_refused_says_with_what_status(client: TestClient, lines: list[dict[str, object]]) -> None:
-    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws?refused=1"):
+    with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect("/ws?refused=1"):
         pass
+    assert re.fullmatch(UUID_V7, refused.value.headers["x-request-id"])
     line = of(lines, "socket closed")
     assert line["status"] == 403
     assert "code" not in line
-
-
-def test_what_clients_send_cannot_forge_a_line_of_the_log() -> None:
-    forged = '%0d%0a%1b[2J%c2%9b{"event":"forged"}'
-    model = 'x\r\n{"event":"forged"}\x1b[2J\x9b\u202e'
-
-    async def scenario() -> None:
-        async with httpx.AsyncClient(base_url=server.url) as http:
-            headers = [(b"user-agent", b"\x1b[2J forged"), (b"x-request-id", b"\x1b[2J forged")]
-            assert (await http.get(f"/{forged}")).status_code == 404
-            assert (await http.get(f"/{forged}", headers=headers)).status_code == 400
-            assert (await http.post("/api/models/load", json={"model": model})).status_code == 404
-            assert (await http.post("/v1/completions", json={"prompt": model, "model": model})).status_code == 404
-            raw = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: a\n{forged}\r\n\r\n"
-            await exchange(server.url, raw + b"\r\n" * 9)
-        async with joined(server.ws) as client:
-            await client.send(json.dumps({"message": model, "model": model}))
-            await client.until("error")
-
-    with running() as server:
-        asyncio.run(scenario())
-        server.send(signal.SIGTERM)
-        assert server.status() == 0
-    assert len(server.events("request")) >= 3
-    for line in server.log:
-        assert json.loads(line)["event"] != "forged"
-        assert line.isprintable()
-
-
-def test_prompts_and_answers_are_not_in_the_log() -> None:
-    async def scenario() -> None:
-        async with joined(server.ws) as client, httpx.AsyncClient(base_url=server.url) as http:
-            await client.send(json.dumps({"message": "a very private question"}))
-            await client.until("ai")
-            await http.post("/v1/completions", json={"prompt": "a very private question"})
-            await http.get("/api/sessions?q=a+very+private+question")
-            opened = await asyncio.to_thread(server.wait_for, "socket opened")
-            answered = [json.loads(line) for line in server.lines('"answered"')]
-            session, connection = client.session, json.loads(opened)["connection"]
-            assert {"session", "run"} <= answered[0].keys()
-            assert answered[0]["session"] == session
-            assert connection != answered[1]["request_id"]
-
-    with running() as server:
-        asyncio.run(scenario())
-        server.send(signal.SIGTERM)
-        assert server.status() == 0
-    [closed] = server.events("socket closed")
-    assert {"session", "connection", "code", "seconds"} <= closed.keys()
-    assert not server.lines("private")
