@@ -264,7 +264,8 @@ class ModelInfo:
     """One line of the model list. `name` is the backend's own; the hub puts `backend/` before it.
 
     One with the capability `continue` goes on with an answer that has begun: it honours `resume_text`.
-    `family` is the word that model files have for its architecture, such as `llama`; `parameters` is how many it has.
+    `family` is the word that model files have for its architecture, such as `llama`; `parameters` is how many it has,
+    `embedding_length` how many numbers stand for a token in it.
     """
 
     name: str
@@ -279,6 +280,7 @@ class ModelInfo:
     capabilities: tuple[str, ...] = ("completion",)
     family: str | None = None
     parameters: int | None = None
+    embedding_length: int | None = None
 
 
 @dataclass(slots=True, frozen=True)

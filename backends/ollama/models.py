@@ -99,6 +99,7 @@ def model_info(entry: JsonObject, facts: Facts, running: JsonObject | None, num_
         capabilities=(*capabilities, *(name for name, has in own.items() if has)),
         family=text_at(details, "family") or None,
         parameters=_parameters(text_at(details, "parameter_size")),
+        embedding_length=positive(details.get("embedding_length")),
     )
 
 

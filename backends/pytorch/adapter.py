@@ -242,8 +242,13 @@ def _plain_info(path: Path) -> ModelInfo:
 
 def _with_facts(info: ModelInfo, found: ModelInfo) -> ModelInfo:
     """What is known of a model that is served, with what its file tells."""
-    length = info.context_length or found.context_length
-    return replace(info, context_length=length, family=found.family, parameters=found.parameters)
+    return replace(
+        info,
+        context_length=info.context_length or found.context_length,
+        family=found.family,
+        parameters=found.parameters,
+        embedding_length=found.embedding_length,
+    )
 
 
 def describe_model(path: Path) -> ModelInfo:
@@ -252,9 +257,9 @@ def describe_model(path: Path) -> ModelInfo:
     try:
         with GGUFFile.open(path) as file:
             family = file.architecture
-            length = file.metadata.get(f"{family}.context_length")
+            lengths = [file.metadata.get(f"{family}.{name}_length") for name in ("context", "embedding")]
             parameters = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
     except ModelLoadError as error:
         return replace(info, state="failed", reason=str(error))
-    known = length if isinstance(length, int) else None
-    return replace(info, context_length=known, family=family, parameters=parameters)
+    context, embedding = (length if isinstance(length, int) else None for length in lengths)
+    return replace(info, context_length=context, embedding_length=embedding, family=family, parameters=parameters)

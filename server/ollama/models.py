@@ -1,6 +1,6 @@
 """The models as Ollama's clients read them: what there is, what is in memory, and what is known of one.
 
-What is not known here is left empty, as Ollama does it for models that run elsewhere.
+What is not known here is empty or 0.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def shown(hub: Hub, entry: ModelEntry, since: float) -> Line:
     facts = {
         "general.architecture": family,
         "general.basename": entry.name.partition("/")[2],
-        "general.parameter_count": info and info.parameters,
-        f"{family}.context_length": entry.context_length,
+        "general.parameter_count": (info and info.parameters) or 0,  # Ollama's own program breaks where one is missing
+        f"{family}.embedding_length": (info and info.embedding_length) or 0,
+        f"{family}.context_length": entry.context_length or 0,
     }
     advised = f"temperature                    {entry.temperature:g}" if entry.temperature is not None else ""
     return {
@@ -50,7 +51,7 @@ def shown(hub: Hub, entry: ModelEntry, since: float) -> Line:
         "template": "",
         "system": "",
         "details": _details(hub, entry),
-        "model_info": {name: value for name, value in facts.items() if value is not None},
+        "model_info": facts,
         "capabilities": _capabilities(entry),
         "modified_at": rfc3339(since),
     }

@@ -10,7 +10,13 @@ from tests.server.doubles import Puppet
 from tests.server.ollama.serving import inside
 
 TOY = ModelInfo(
-    "toy", family="llama", parameters=134_515_008, context_length=8192, temperature=0.2, quantization="Q4_1"
+    "toy",
+    quantization="Q4_1",
+    context_length=8192,
+    temperature=0.2,
+    family="llama",
+    parameters=134_515_008,
+    embedding_length=576,
 )
 
 
@@ -37,6 +43,7 @@ def test_what_a_file_tells_of_a_model_is_shown() -> None:
         "general.architecture": "llama",
         "general.basename": "toy",
         "general.parameter_count": 134_515_008,
+        "llama.embedding_length": 576,
         "llama.context_length": 8192,
     }
     assert shown["parameters"].split() == ["temperature", "0.2"]
@@ -47,7 +54,13 @@ def test_what_a_file_tells_of_a_model_is_shown() -> None:
 def test_what_is_not_known_is_empty() -> None:
     with inside(Puppet(ModelInfo("toy"))) as (_, client):
         shown = client.post("/api/show", json={"model": "toy"}).json()
-    assert shown["model_info"] == {"general.architecture": "unknown", "general.basename": "toy"}
+    assert shown["model_info"] == {
+        "general.architecture": "unknown",
+        "general.basename": "toy",
+        "general.parameter_count": 0,
+        "unknown.embedding_length": 0,
+        "unknown.context_length": 0,
+    }
     assert shown["details"]["families"] is None
 
 
