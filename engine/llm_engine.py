@@ -245,7 +245,7 @@ class LLMEngine:
             error=sequence.error,
             prefilled=min(sequence.computed, sequence.prompt_tokens + sequence.resumed),
             prompt_tokens=sequence.prompt_tokens,
-            cached=sequence.cached or 0,
+            cached=(sequence.source or sequence).cached or 0,  # the prompt is read once for all answers
         )
 
     def _count(self, chunk: Chunk, new: tuple[int, ...], accepted: int) -> None:

@@ -131,3 +131,19 @@ def test_what_the_form_leaves_no_choice_of_is_guessed(plain: LLMEngine, make_eng
     assert same(alone, guessed)
     assert len(guessed.outputs) < len(alone.outputs) / 3
     assert engine.stats().drafts_accepted > 20
+
+
+@each
+@pytest.mark.parametrize("steps", [0, 1, 3, 40], ids=["waiting", "reading", "reading on", "writing"])
+def test_leaving_frees_everything_before_the_next_step(make_engine: MakeEngine, asked: Asked, steps: int) -> None:
+    engine = make_engine(max_tokens_per_step=16)
+    free = engine.stats().blocks_free
+    engine.add_request("goes", [*range(200)], asked.params, n=3, guide=asked.guide(engine))
+    results = run(engine, steps=steps)
+    assert bool(results and results["goes"].tokens) is (steps == 40)
+    engine.abort("goes")
+    stats = engine.stats()
+    assert (stats.running, stats.waiting, stats.blocks_used) == (0, 0, 0)
+    assert stats.blocks_free + stats.blocks_cached == free
+    assert not engine.has_work()
+    assert engine.step() == []

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backends.base import Done, Params, Text, TokenLogprob, Unsupported
-from tests.backends.pytorch.serving import answer, error_of, events_of, request, requests_of, started, text_of, within
+from backends.base import Done, Params, Progress, Text, TokenLogprob, Unsupported
+from tests.backends.pytorch.serving import (
+    answer,
+    error_of,
+    events_of,
+    request,
+    requests_of,
+    started,
+    text_of,
+    until,
+    within,
+)
 
 SHORT = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"], "additionalProperties": False}
 JSON_SCHEMA = {"type": "json_schema", "schema": SHORT}
@@ -135,5 +147,33 @@ def test_what_was_remembered_of_a_prompt_is_told_in_the_usage(folder: Path) -> N
             assert first.cached_tokens == 0
             assert 0 < second.cached_tokens < second.prompt_tokens == first.prompt_tokens
             assert second.cached_tokens % 16 == 0
+            several = [
+                event.usage for event in await events_of(backend, replace(asked, n=3)) if isinstance(event, Done)
+            ]
+            assert {usage.cached_tokens for usage in several} == {second.cached_tokens}, "one prompt is read for all"
+
+    within(test)
+
+
+@pytest.mark.parametrize("leaves_at", [Progress, Text], ids=["while it is read", "while it is written"])
+def test_who_leaves_frees_all_blocks_within_a_step(folder: Path, leaves_at: type[Progress | Text]) -> None:
+    """A prompt of several steps, and a long answer. The engine measures itself when it comes to rest."""
+    numbers = {"type": "json_schema", "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 1000}}
+    long = request(prompt="word " * 140, params=HOT, response_format=numbers, n=2)
+
+    async def test() -> None:
+        async with started(folder) as backend:
+            await answer(backend, request("first"))
+            async with aclosing(backend.generate(long)) as events:
+                async for event in events:
+                    if isinstance(event, leaves_at) and (isinstance(event, Text) or 0 < event.done < event.total):
+                        break
+                else:
+                    raise AssertionError("it was over before anybody left")
+            await until(lambda: (stats := backend.stats()) is not None and stats.running == stats.waiting == 0)
+            stats = backend.stats()
+            assert stats is not None
+            assert stats.blocks_used == 0
+            assert requests_of(backend) == 0
 
     within(test)
