@@ -35,6 +35,7 @@ from server.logs import configure_logs
 from server.measures.exposition import Measured
 from server.ollama.chat import chat
 from server.ollama.lines import NDJSON
+from server.openapi.application import DescribedAPI
 from server.options import HubOptions
 from server.origins import OriginPolicy
 from server.process import connections_within, serve
@@ -87,7 +88,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
             await hub.close()
             await limiter.close()
 
-    app = FastAPI(
+    app = DescribedAPI(
         title="Switchboard",
         description="Chat with pluggable model backends.",
         version=VERSION,

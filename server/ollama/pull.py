@@ -31,10 +31,11 @@ async def pull(hub: Hub, request: Request) -> Response:
 
 async def _pull(hub: Hub, request: Request) -> Response:
     asked = read_request(PullRequest, read_json(await request.body()))
+    name = asked.asked
 
     def lines(identity: str) -> AsyncGenerator[Line, None]:
         del identity
-        return _lines(hub, asked.asked)
+        return _lines(hub, name)
 
     async def whole(identity: str) -> Line:
         async with aclosing(lines(identity)) as told:

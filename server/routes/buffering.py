@@ -27,7 +27,7 @@ STREAM_OR_PAGE = {
     "content": {
         "text/html": {"schema": {"type": "string"}},
         "text/event-stream": {
-            "schema": {"type": "string"},
+            "schema": {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}},
             "example": 'event: tick\ndata: {"number":1,"of":15,"sent":0}\n\nevent: complete\ndata: 15\n\n',
         },
     },
