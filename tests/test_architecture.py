@@ -41,6 +41,7 @@ FORBIDDEN = {
     },  # a program, with settings of its own
     "server/errors.py": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
     "server/history/": {*COMPOSITION, "backends", *TENSORS, *WEB, *HUB, "httpx"},
+    "server/openapi/": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
     "server/routes/": {*COMPOSITION, *CONCRETE, *TENSORS, *DATABASE, "httpx"},
     "tools/": {*COMPOSITION, "backends", "server", *TENSORS, *WEB},
     "bench/": {"tests"},

@@ -18,7 +18,7 @@ HTML, MARKDOWN, PROMETHEUS = "text/html", "text/markdown", "text/plain; version=
 PARAMETERS: dict[str, object] = {
     "session_id": SESSION,
     "name": MODEL,
-    "identity": "cmpl-01a1ff09-be5c-7736-9832-688bfe41587f",
+    "id": f"cmpl-{ANSWER}",
     "digest": "sha256:2288bf9fd1be4ca66298b8b59e18b4c0bf15cb32c4aeed2644b4403146936996",
     "q": "tea",
 }
@@ -140,9 +140,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("get", "/v1/engine/stats"): Example(
         {JSON: {"requests_processed": 12, "tokens_generated": 340, "active_requests": 0, "engines": []}}
     ),
-    ("delete", "/v1/requests/{identity}"): Example(
-        {JSON: {"id": f"cmpl-{ANSWER}", "object": "request", "cancelled": True}}
-    ),
+    ("delete", "/v1/requests/{id}"): Example({JSON: {"id": f"cmpl-{ANSWER}", "object": "request", "cancelled": True}}),
     ("get", "/api/version"): Example({JSON: {"version": "0.12.11-switchboard"}}),
     ("get", "/api/tags"): Example({JSON: {"models": [{**samples.OLLAMA_MODEL, "modified_at": WHEN}]}}),
     ("get", "/api/ps"): Example(
