@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from backends import create_backend
@@ -60,7 +61,7 @@ from server.routes.sessions import sessions_router
 from server.routes.stream import stream_router
 from server.routes.toggle_thinking import toggle_thinking_router
 from server.routes.websocket import chat_socket
-from server.security import SecurityMiddleware
+from server.security import CORS, SecurityMiddleware
 from server.version import VERSION
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     admission = admission or create_admission(settings, settings.max_connections)
     limiter = create_limiter(settings)
     hub = Hub(create_backends(settings), hub_options(settings), open_history=history_opener(settings))
-    policy = OriginPolicy(settings.host, settings.port, settings.allowed_hosts, settings.allowed_origins)
+    policy = origin_policy(settings)
     gate = create_gate(settings, policy)
 
     @asynccontextmanager
@@ -107,6 +108,8 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
     if gate is not None:
         app.add_middleware(AccessMiddleware, gate=gate)
+    if policy.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=sorted(policy.origins), **CORS)
     app.add_middleware(ProxiedAdmission, admission=admission)
     app.add_middleware(SecurityMiddleware, policy=policy)
     statuses = Counter[int]()
@@ -180,6 +183,14 @@ def history_opener(settings: Settings) -> Callable[[], Awaitable[History]] | Non
     if settings.database_url == "off":
         return None
     return lambda: History.open(settings.database_url, ROOT)
+
+
+def origin_policy(settings: Settings) -> OriginPolicy:
+    """The hosts and origins that the settings name. Raises SettingsError for what is no origin."""
+    try:
+        return OriginPolicy(settings.host, settings.port, settings.allowed_hosts, settings.allowed_origins)
+    except ValueError as error:
+        raise SettingsError(f"ALLOWED_ORIGINS cannot be used: {error}. Mend it in .env.") from error
 
 
 def trusted_proxies(settings: Settings) -> TrustedProxies:

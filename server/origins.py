@@ -23,7 +23,8 @@ AUTHORITY = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1
 class OriginPolicy:
     """The hosts this server answers to, and the origins whose pages may use it.
 
-    `host` and `port` are what it listens on; `allowed_hosts` are further names, `allowed_origins` further origins.
+    `host` and `port` are what it listens on; `allowed_hosts` are further names, `allowed_origins` further origins,
+    which are in `origins` as browsers write them. Raises ValueError for what is no origin.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class OriginPolicy:
     ) -> None:
         self._port = port
         self._names = LOOPBACK | {name.lower() for name in (host, *allowed_hosts)}
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
+        self.origins = frozenset(_origin(text) for text in allowed_origins)
 
     def host_ok(self, headers: Headers) -> bool:
         """Whether there is exactly one `Host`, and it is a name of ours or an address in digits, with any port."""
@@ -49,7 +50,7 @@ class OriginPolicy:
         values = _values(headers, b"origin")
         if not values:
             return True
-        return len(values) == 1 and (values[0] in self._origins or self._is_own(values[0], host.lower(), scheme))
+        return len(values) == 1 and (values[0] in self.origins or self._is_own(values[0], host.lower(), scheme))
 
     def _is_own(self, origin: str, host: str, scheme: str) -> bool:
         prefix, _, place = origin.partition("://")
@@ -58,6 +59,16 @@ class OriginPolicy:
             return False
         aliases = theirs[0] in LOOPBACK and ours[0] in LOOPBACK and theirs[1] == ours[1] == self._port
         return theirs == ours or aliases
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it. Raises ValueError for anything else, and for what stands for all of them."""
+    scheme, _, place = text.strip().lower().rstrip("/").partition("://")
+    authority = _authority(place, DEFAULT_PORTS.get(scheme, 0))
+    if authority is None or scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{text!r} is no origin: write it as https://chat.example.org, with a port if it has one")
+    name, port = authority
+    return f"{scheme}://{name}" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{name}:{port}"
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:
