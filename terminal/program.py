@@ -138,6 +138,23 @@ def serve(
     programs.serve({name: value for name, value in given.items() if value is not None})
 
 
+@program.command()
+def doctor(
+    server: Annotated[
+        str | None, typer.Option("--server", envvar="SWITCHBOARD_URL", help="Where a server is; else as in .env.")
+    ] = None,
+    key: Key = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell what works, what is missing, and what to do about it.
+
+    Looks at this installation, at what is around it, and at the server, if one runs. Exit status: 0 well, 1 not.
+    """
+    from terminal.doctor import report
+
+    _guarded(lambda: report.doctor(server, key, as_json=as_json))
+
+
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
