@@ -23,11 +23,12 @@ POLICY = {
     "require-trusted-types-for": "'script'",
 }
 OTHERS = ("/", "/static/style.css", "/static/nowhere", "/static/../app.py", "/nowhere", "//", "/ws", "/openapi.json")
-NO_REQUEST = (
-    b"GET / HTTP/1.1\r\nhost : a\r\n\r\n",
-    b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 9000),
-    b"\x16\x03\x01\r\n\r\n",
-)
+JSON = {"content-type": "application/json"}
+NO_REQUEST = {
+    "a header that is none": b"GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+    "a long address": b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 9000),
+    "TLS": b"\x16\x03\x01\r\n\r\n",
+}
 
 
 def is_guarded(headers: httpx.Headers) -> bool:
