@@ -90,6 +90,20 @@ def test_an_answer_has_the_form_that_was_asked_for(client: ollama.Client) -> Non
     assert json.loads(client.chat("author", QUESTION, format="json").message.content or "")["city"] == "Paris"
 
 
+def test_the_engine_writes_a_document_of_the_form_that_was_asked_for(client: ollama.Client) -> None:
+    form = {
+        "type": "object",
+        "properties": {"people": {"type": "integer", "minimum": 0, "maximum": 9}, "city": {"enum": ["Rome", "Oslo"]}},
+        "required": ["people", "city"],
+        "additionalProperties": False,
+    }
+    told = client.chat("tiny", QUESTION, format=form, options={"temperature": 1, "seed": 3})
+    document = json.loads(told.message.content or "")
+    assert set(document) == {"people", "city"}
+    assert document["city"] in ("Rome", "Oslo")
+    assert told.done_reason == "stop"
+
+
 # Generate
 
 
