@@ -348,15 +348,6 @@ class Faults:
         events, _ = dialect.told(dialect.answer)
         assert done_of(events).finish_reason == "stop"
 
-
-async def first_phase(backend: Backend, request: GenerationRequest) -> str:
-    """The phase that the first sign of progress tells."""
-    async with aclosing(backend.generate(request)) as events:
-        async for event in events:
-            if isinstance(event, Progress):
-                return event.phase
-    return ""
-
     # What the server's own log says of it
 
     def test_the_server_is_told_which_request_it_works_for(self, dialect: Dialect) -> None:
@@ -366,3 +357,12 @@ async def first_phase(backend: Backend, request: GenerationRequest) -> str:
             return [seen.headers.get("x-request-id") for seen in double.requests if seen.path == dialect.chat]
 
         assert dialect.with_double(main) == ["the-clients-own-id"]
+
+
+async def first_phase(backend: Backend, request: GenerationRequest) -> str:
+    """The phase that the first sign of progress tells."""
+    async with aclosing(backend.generate(request)) as events:
+        async for event in events:
+            if isinstance(event, Progress):
+                return event.phase
+    return ""
