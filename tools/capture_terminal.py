@@ -63,7 +63,9 @@ def capture_doctor(folder: Path) -> str:
 
 def program(*arguments: str, folder: Path, **environment: str) -> OnPty:
     """`cli.py`, without a history of what was typed."""
-    return OnPty([sys.executable, "cli.py", *arguments], ROOT, {"XDG_STATE_HOME": str(folder), **environment}, COLUMNS, ROWS)
+    return OnPty(
+        [sys.executable, "cli.py", *arguments], ROOT, {"XDG_STATE_HOME": str(folder), **environment}, COLUMNS, ROWS
+    )
 
 
 @contextmanager
