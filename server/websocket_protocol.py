@@ -9,6 +9,7 @@ Knows bytes and timers only. To be given to uvicorn as `ws=`. This is different 
     a client that broke the protocol learns how: what it still sends is thrown away until it has read the reason
     the application may write whole frames, made once for many sockets, and several of them in one write
     what is no text costs its sender the connection, and not a traceback in the log
+    a handshake that the application refused is over, and no error in the log
     once uvicorn itself has begun to close, the application's sends find a client that is gone, and not a mistake
 """
 
@@ -24,7 +25,7 @@ from websockets.protocol import State
 from server.frames import EXTENSION
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.http11 import Request
 
 FAREWELL_S = 1.0  # for the close frame to leave
@@ -56,6 +57,11 @@ class ChatSocketProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             self._lent = cast(dict[str, object], self.scope["extensions"])
             self._lent[EXTENSION] = self.write_frames
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
 
     async def write_frames(self, frames: bytes) -> None:
         """Send whole frames, made by the application. Raises OSError when the client is gone, or going."""

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from backends.echo import EchoBackend
 from server.hub import Hub
@@ -24,6 +28,20 @@ async def visited(hub: Hub, url: str) -> tuple[Session, socket.socket]:
     raw = await slow_socket(url, f"?session={session.id}")
     await eventually(lambda: session.subscribers)
     return session, raw
+
+
+def test_a_refused_handshake_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture):
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (_, url):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url, origin=Origin("https://evil.example"))
+            assert (refused.value.response.status_code, refused.value.response.body) == (
+                403,
+                b"This page may not connect here.",
+            )
+
+    asyncio.run(scenario())
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_client_that_takes_nothing_is_cut_off_although_bytes_for_it_are_left():
