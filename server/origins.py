@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 Headers = Iterable[tuple[bytes, bytes]]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+OTHER_SITES = frozenset({"cross-site", "same-site"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 AUTHORITY = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?", re.ASCII)
 
@@ -43,13 +44,14 @@ class OriginPolicy:
     def origin_ok(self, headers: Headers, host: str, scheme: str = "http") -> bool:
         """Whether there is no `Origin`, or exactly one that is ours.
 
+        A browser that leaves it out may still say in `Sec-Fetch-Site` that another site's page is behind the request.
         `host` is the request's own `Host`, `scheme` is "http" or "https" as the client sees it. Ours is the very place
         the request was made to, another loopback name of it, and what the settings list. Browsers send origins in
         lower case and without a default port; whatever is written differently did not come from one.
         """
         values = _values(headers, b"origin")
         if not values:
-            return True
+            return not OTHER_SITES.intersection(_values(headers, b"sec-fetch-site"))
         return len(values) == 1 and (values[0] in self.origins or self._is_own(values[0], host.lower(), scheme))
 
     def _is_own(self, origin: str, host: str, scheme: str) -> bool:

@@ -69,6 +69,18 @@ def test_a_client_that_is_no_browser_sends_no_origin_and_may_come():
 
 
 @pytest.mark.parametrize(
+    ("site", "ok"), [("same-origin", True), ("none", True), ("same-site", False), ("cross-site", False)]
+)
+def test_a_browser_that_sends_no_origin_says_whose_page_it_was(site: str, ok: bool):
+    assert POLICY.origin_ok([(b"sec-fetch-site", site.encode())], "localhost:8000") is ok
+
+
+def test_a_page_that_the_settings_name_may_be_of_another_site():
+    headers = [*origin("https://page.example.org"), (b"sec-fetch-site", b"cross-site")]
+    assert POLICY.origin_ok(headers, "localhost:8000")
+
+
+@pytest.mark.parametrize(
     ("value", "asked"),
     [
         ("http://localhost:8000", "localhost:8000"),
