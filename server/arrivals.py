@@ -32,6 +32,7 @@ class Arrivals:
         self._in_memory = in_memory
         self._show = show
         self._here: set[str] = set()  # the ids of the conversations that there are
+        self._others: set[str] = set()  # those of other owners
         self._known: set[tuple[str, str]] = set()  # source and fingerprint of what was imported before
         self._waiting: list[Change] = []
         self._messages = 0
@@ -40,6 +41,7 @@ class Arrivals:
     async def look_around(self) -> None:
         """Learn what there is, and what earlier imports brought: the same export may be imported again each month."""
         self._here.update(await self._history.ids(self._owner))
+        self._others = await self._history.ids_of_others(self._owner)
         before: str | None = None
         while True:
             page = await self._history.list(self._owner, limit=LISTED_AT_ONCE, before=before)
@@ -98,7 +100,7 @@ class Arrivals:
             return "here" if await self._is_stored(own_id, print_) else "taken"
         about = await self._history.restore(self._owner, own_id)
         if about is None:
-            return "taken" if self._in_memory(own_id) else "free"
+            return "taken" if own_id in self._others or self._in_memory(own_id) else "free"
         if await self._is_stored(own_id, print_):
             self._arrived.append(about)
             return "back"

@@ -214,6 +214,11 @@ class History:
         async with self._database.reading() as connection:
             return set((await connection.execute(statement)).scalars())
 
+    async def ids_of_others(self, owner: str) -> set[str]:
+        """The conversations of everybody else, the hidden ones included."""
+        async with self._database.reading() as connection:
+            return set((await connection.execute(select(sessions.c.id).where(sessions.c.owner != owner))).scalars())
+
     async def ids(self, owner: str) -> Sequence[str]:
         """All conversations, the oldest first."""
         statement = (

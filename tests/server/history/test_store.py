@@ -196,3 +196,9 @@ async def test_nobody_sees_or_touches_another_owners_conversation(history: Histo
     assert stored is not None
     assert [record.message.message for record in stored.messages] == ["Their tea"]
     assert await history.ids("them") == ["s1"]
+
+
+async def test_the_ids_that_others_have_are_known_the_hidden_ones_included(history: History) -> None:
+    await history.write([talk("s1", owner="them"), talk("s2", owner="others"), talk("s3")])
+    await history.delete("others", "s2")
+    assert await history.ids_of_others(LOCAL) == {"s1", "s2"}
