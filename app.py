@@ -83,7 +83,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
         del app
         await hub.start()
         try:
-            async with guarded(gate, hub.connections):
+            async with guarded(gate, hub.connections, hub.running):
                 yield
         finally:
             await hub.close()

@@ -6,7 +6,7 @@ Knows nothing of HTTP or of any API's words. The answers of conversations are no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -75,6 +75,12 @@ class RunningRequests:
         for request in meant:
             request.cancel()
         return bool(meant)
+
+    def send_away(self, whom: Callable[[Caller], bool]) -> None:
+        """Cancel whatever those callers asked for."""
+        for request in self._requests.values():
+            if whom(request.caller):
+                request.cancel()
 
     def _unique(self, given: str) -> str:
         return given if given and given not in self._requests else str(uuid_utils.uuid7())

@@ -76,3 +76,22 @@ def test_a_client_that_leaves_while_its_request_is_cancelled_has_left() -> None:
             await task
 
     asyncio.run(scenario())
+
+
+def test_all_that_somebody_asked_for_is_cancelled_when_they_are_sent_away() -> None:
+    async def scenario() -> None:
+        running, begun = RunningRequests(), asyncio.Queue[str]()
+        tasks = [asyncio.create_task(work(running, name, BOB, begun)) for name in ("one", "two")]
+        hers = asyncio.create_task(work(running, "hers", ALICE, begun))
+        for _ in range(3):
+            await begun.get()
+        running.send_away(lambda caller: caller.owner == "bob")
+        for task in tasks:
+            with pytest.raises(RequestCancelled):
+                await task
+        assert not hers.done()
+        running.cancel("hers", "alice")
+        with pytest.raises(RequestCancelled):
+            await hers
+
+    asyncio.run(scenario())
