@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from backends.base import BackendError, ModelInvalid
+from server.caller import caller_of
 from server.hub import Hub
 from server.protocol import ModelEntry
 from server.statuses import retry_headers, status_of
@@ -46,9 +47,14 @@ def models_router(hub: Hub) -> APIRouter:
         return ModelList(current=models.current, max_tokens=models.max_tokens, models=models.models)
 
     @router.post("/load", response_model_exclude_none=True)
-    async def load_model(request: LoadRequest, response: Response) -> LoadAnswer:
-        """Make a model ready and current; answers when it is. Progress goes out as `loading` messages."""
+    async def load_model(asking: Request, request: LoadRequest, response: Response) -> LoadAnswer:
+        """Make a model ready and current; answers when it is. Progress goes out as `loading` messages.
+
+        One that is not listed is fetched where that can be done, if an administrator asks.
+        """
         try:
+            if not caller_of(asking.scope).admin:
+                await hub.resolve(request.model)
             name = await hub.load_model(request.model)
         except BackendError as error:
             response.status_code = 422 if isinstance(error, ModelInvalid) else status_of(error)

@@ -126,6 +126,12 @@ def test_models_are_fetched_and_removed_by_administrators(server: Guarded):
     assert server.client.post("/api/pull", headers=server.bearer(server.ann), json={}).status_code not in (401, 403)
 
 
+def test_to_load_what_is_not_listed_would_be_to_fetch_it(server: Guarded):
+    for model, status in (("echo/echo", 200), ("gemma:2b", 404)):
+        answer = server.client.post("/api/models/load", headers=server.bearer(server.bob), json={"model": model})
+        assert answer.status_code == status, answer.text
+
+
 def test_where_no_key_is_asked_for_any_key_is_as_good_as_none(tmp_path: Path):
     with guarded_server(tmp_path, AUTH="auto") as open_server:
         for headers in ({}, {"authorization": "Bearer sk-none"}, {"x-api-key": "a", "authorization": "Bearer b"}):
