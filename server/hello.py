@@ -17,4 +17,6 @@ def hello(hub: Hub, session: Session, subscriber: Subscriber) -> Hello:
         recovered=subscriber.recovered,
         title=session.about.title,
         model=hub.current,
+        max_message_chars=hub.options.max_message_chars,
+        max_frame_bytes=hub.options.max_frame_bytes,
     )

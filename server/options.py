@@ -21,6 +21,7 @@ class HubOptions:
     window_s: float = 300
     subscriber_bytes: int = 256 * 1024
     max_message_chars: int = 32_000
+    max_frame_bytes: int = 65_536
     flush_interval_ms: int = 250
     drain_timeout_s: float = 30
     request_timeout_s: float = 300

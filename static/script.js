@@ -15,6 +15,7 @@ import { Settings } from "./settings.js";
 import { ConversationSocket, UNAUTHORIZED } from "./socket.js";
 import { Store } from "./store.js";
 import { announce } from "./view/announcer.js";
+import { Attaching } from "./view/attaching.js";
 import { Composer } from "./view/composer.js";
 import { showConnection } from "./view/connection.js";
 import { attachDrawer } from "./view/drawer.js";
@@ -64,6 +65,7 @@ const composer = new Composer(
   { form: byId("chat-form"), input: messageInput, send: sendButton, stop: byId("stop-button") },
   { onSend: sendMessage, onStop: () => commands.stop(), onEditLast: () => list.editLast() },
 );
+const attaching = new Attaching(composer);
 const navigation = new Navigation({ store, socket, list, loading });
 const drawer = attachDrawer();
 const conversations = new Conversations(new HistoryApi(base, () => account.lose()));
@@ -91,11 +93,13 @@ export async function loadAvailableModels() {
 
 /** Say what stands in the text box. */
 export function sendMessage() {
-  const message = composer.text.trim();
+  const { message, problem } = composer;
   if (!message) return;
   if (socket.state !== "connected") return complain(NOT_CONNECTED);
+  if (problem) return complain({ code: "message_too_long", message: problem });
   list.addPending(commands.say(message), message);
-  composer.text = "";
+  composer.message = "";
+  attaching.forget();
   refresh();
   scrollToBottom();
 }
@@ -146,6 +150,7 @@ export function scrollToBottom() {
 /** The server's first word on a connection. */
 function greet(hello) {
   navigation.greet(hello);
+  composer.limits = { chars: hello.max_message_chars, frameBytes: hello.max_frame_bytes };
   if (hello.model) models.select(hello.model);
   loadAvailableModels();
   conversations.refresh();
@@ -163,7 +168,7 @@ function refuse(problem) {
   const { id, text, late } = commands.refused(problem);
   if (late) return; // what became of it is shown already
   const message = list.removePending(problem.cmd_id);
-  if (message && !composer.text) composer.text = message;
+  if (message && composer.isEmpty) composer.message = message;
   if (id) list.edit(id, text);
   complain(problem);
 }
@@ -260,7 +265,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && socket.wake());
 document.addEventListener("visibilitychange", () => document.hidden || socket.wake());
 commands.addEventListener("stops", refresh);
 commands.addEventListener("returned", ({ detail }) => {
-  if (!composer.text) composer.text = detail;
+  if (composer.isEmpty) composer.message = detail;
 });
 navigation.addEventListener("change", () => {
   commands.clear();
@@ -281,7 +286,7 @@ attachShortcuts({
   write: () => messageInput.focus(),
 });
 attachStarters((prompt) => {
-  composer.text = prompt;
+  composer.message = prompt;
   sendMessage();
   messageInput.focus();
 });

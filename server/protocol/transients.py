@@ -29,6 +29,8 @@ class Hello(SystemMessage):
     title: str = ""
     model: str
     protocol: int = PROTOCOL_VERSION
+    max_message_chars: int
+    max_frame_bytes: int
 
 
 class Ack(Message):

@@ -1,13 +1,20 @@
 /**
- * Where a person writes: the text box, its draft, Send and Stop.
+ * Where a person writes: the text box, the files that go along, the draft of both, Send and Stop.
  *
  * Owns the form's nodes and the remembered draft. Knows nothing of the connection but whether there is one.
  */
+import { bytesOf, partsOf, withFiles } from "../files.js";
+import { byId } from "./elements.js";
+import { FileChips } from "./file_chips.js";
+import { count } from "./figures.js";
 import { isOfAnInputMethod } from "./keys.js";
 
 const DRAFTS = "switchboard.draft";
+const FRAME_BYTES = 1_024; // of a message's frame beside the message
+const NEARLY_FULL = 0.9; // of what a message may hold, from which on the length is shown
 
 export class Composer {
+  /** What the server takes in one message. */ limits = { chars: 32_000, frameBytes: 65_536 };
   #connected = false;
   #running = false;
   #stopsAll = false;
@@ -19,6 +26,8 @@ export class Composer {
    */
   constructor({ form, input, send, stop }, { onSend, onStop, onEditLast }) {
     Object.assign(this, { input, send, stop });
+    this.chips = new FileChips(() => this.#changed(), () => input.focus());
+    input.before(this.chips.element);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       onSend();
@@ -41,7 +50,7 @@ export class Composer {
   /** Another conversation is on show: what was begun in it is there again. @param {string | null} id null: a new one */
   show(id) {
     this.#key = keyOf(id);
-    this.text = sessionStorage.getItem(this.#key) ?? "";
+    this.message = sessionStorage.getItem(this.#key) ?? "";
   }
 
   /** The conversation on show has another name. @param {string | null} id */
@@ -52,13 +61,41 @@ export class Composer {
     this.#changed();
   }
 
-  get text() {
+  /** All that would be sent: the words, and the files after them. */
+  get message() {
+    return withFiles(this.input.value, this.files);
+  }
+
+  set message(message) {
+    const { words, files } = partsOf(message);
+    this.input.value = words;
+    this.files = files;
+  }
+
+  get words() {
     return this.input.value;
   }
 
-  set text(value) {
-    this.input.value = value;
+  get files() {
+    return this.chips.files;
+  }
+
+  set files(files) {
+    this.chips.files = files;
     this.#changed();
+  }
+
+  get isEmpty() {
+    return !this.input.value && !this.files.length;
+  }
+
+  /** Why this message cannot be sent; empty when it can. */
+  get problem() {
+    const { chars, frameBytes } = this.limits;
+    const length = [...this.message].length;
+    if (length > chars) return `Your message has ${count(length)} characters; at most ${count(chars)} can be sent at once.`;
+    if (bytesOf(JSON.stringify(this.message)) + FRAME_BYTES <= frameBytes) return "";
+    return "Your message takes more bytes than can be sent at once. Shorten it, or leave a file out.";
   }
 
   set connected(connected) {
@@ -78,8 +115,8 @@ export class Composer {
   }
 
   #changed() {
-    if (this.input.value) sessionStorage.setItem(this.#key, this.input.value);
-    else sessionStorage.removeItem(this.#key);
+    if (this.isEmpty) sessionStorage.removeItem(this.#key);
+    else sessionStorage.setItem(this.#key, this.files.length ? this.message : this.input.value);
     if (!CSS.supports("field-sizing", "content")) {
       this.input.style.height = "auto";
       this.input.style.height = `${this.input.scrollHeight}px`;
@@ -89,7 +126,8 @@ export class Composer {
 
   /** Stop takes Send's place while an answer comes, unless there is something to send. */
   #show() {
-    const written = this.input.value.trim() !== "";
+    const written = this.input.value.trim() !== "" || this.files.length > 0;
+    this.#showLength();
     this.stop.hidden = !this.#running;
     this.stop.disabled = !this.#connected;
     this.stop.classList.toggle("all", this.#stopsAll);
@@ -100,6 +138,14 @@ export class Composer {
     const name = this.#running ? "Send, to be answered next" : "Send";
     this.send.setAttribute("aria-label", name);
     this.send.title = this.#connected ? name : "Not connected";
+  }
+
+  #showLength() {
+    const hint = byId("length-hint");
+    const { length } = this.message;
+    hint.hidden = length < this.limits.chars * NEARLY_FULL;
+    hint.textContent = `${count(length)} of ${count(this.limits.chars)}`;
+    hint.classList.toggle("over", this.problem !== "");
   }
 }
 

@@ -3,7 +3,9 @@
  *
  * Owns the form while it is open. Knows nothing of what becomes of the text.
  */
+import { partsOf, withFiles } from "../files.js";
 import { element } from "./elements.js";
+import { FileChips } from "./file_chips.js";
 import { isOfAnInputMethod } from "./keys.js";
 
 export class Editor {
@@ -13,16 +15,17 @@ export class Editor {
 
   /**
    * @param {HTMLElement} home has the class `editing` while the editor is open in it
-   * @param {{name: string, saveWords: string, save: (text: string) => boolean}} options `save` says whether it was
-   *   taken
+   * @param {{name: string, saveWords: string, save: (text: string) => boolean, takesFiles?: boolean}} options `save`
+   *   says whether it was taken; `takesFiles`: files in the text stay files, which can only be taken away
    */
-  constructor(home, { name, saveWords, save }) {
-    Object.assign(this, { home, name, saveWords, save });
+  constructor(home, { name, saveWords, save, takesFiles = false }) {
+    Object.assign(this, { home, name, saveWords, save, takesFiles });
+    this.chips = new FileChips(() => {}, () => this.#input.focus());
   }
 
   /** What is written and not saved yet; null when nothing is being edited. @returns {string | null} */
   get draft() {
-    return this.#input?.value ?? null;
+    return this.#input && this.#text;
   }
 
   /** Begin with `text`, or go on where it is open. */
@@ -39,20 +42,26 @@ export class Editor {
     this.#opener?.focus({ preventScroll: true });
   }
 
+  get #text() {
+    return this.takesFiles ? withFiles(this.#input.value, this.chips.files) : this.#input.value.trim();
+  }
+
   #build(text) {
+    const { words, files } = this.takesFiles ? partsOf(text) : { words: text, files: [] };
     this.#opener = document.activeElement;
     this.#input = element("textarea", { "aria-label": this.name, rows: "1" });
-    this.#input.value = text;
+    this.#input.value = words;
+    this.chips.files = files;
     const hint = element("span", { class: "editor-hint" }, "Ctrl Enter to save · Esc to cancel");
     const cancel = element("button", { type: "button", class: "named-button", click: () => this.close() }, "Cancel");
     const save = element("button", { class: "named-button primary" }, this.saveWords);
     const row = element("div", { class: "editor-row" }, hint, cancel, save);
-    this.#form = element("form", { class: "editor" }, this.#input, row);
+    this.#form = element("form", { class: "editor" }, this.chips.element, this.#input, row);
     this.#form.addEventListener("submit", (event) => this.#submit(event));
     this.#form.addEventListener("keydown", (event) => this.#pressed(event));
     this.home.append(this.#form);
     this.home.classList.add("editing");
-    this.#input.setSelectionRange(text.length, text.length);
+    this.#input.setSelectionRange(words.length, words.length);
   }
 
   #pressed(event) {
@@ -65,7 +74,7 @@ export class Editor {
 
   #submit(event) {
     event.preventDefault();
-    const text = this.#input.value.trim();
+    const text = this.#text;
     if (text && this.save(text)) this.close();
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Taking conversations in from files: chosen, or dropped on the sidebar.
  *
- * Owns the file picker and the sign that files may be dropped. Says how far it is and what came of it.
+ * Owns the file picker. Says how far it is and what came of it.
  *
  * @typedef {import("../history_api.js").HistoryApi} HistoryApi
  * @typedef {import("./toasts.js").Toasts} Toasts
  */
+import { attachDrop } from "./dropping.js";
 import { byId } from "./elements.js";
 import { count, percent } from "./figures.js";
 
@@ -45,24 +46,4 @@ async function importFile(file, api, toasts) {
     toast.close();
     toasts.show(`${file.name} was not imported. ${error.message}`, { isBad: true });
   }
-}
-
-/** @param {(files: File[]) => void} take */
-function attachDrop(target, take) {
-  const holdsFiles = ({ dataTransfer }) => dataTransfer.types.includes("Files");
-  const mark = (isOver) => target.classList.toggle("dropping", isOver);
-  addEventListener("dragover", (event) => {
-    if (!holdsFiles(event)) return;
-    event.preventDefault(); // or the browser opens the file in place of the page
-    const isOver = target.contains(event.target);
-    event.dataTransfer.dropEffect = isOver ? "copy" : "none";
-    mark(isOver);
-  });
-  target.addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || mark(false)); // out of the window
-  target.addEventListener("drop", (event) => {
-    if (!holdsFiles(event)) return;
-    event.preventDefault();
-    mark(false);
-    take([...event.dataTransfer.files]);
-  });
 }

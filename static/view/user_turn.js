@@ -10,11 +10,14 @@ import { copyButton } from "./copy.js";
 import { Editor } from "./editor.js";
 import { element, unseen } from "./elements.js";
 import { whenNear } from "./nearby.js";
+import { Said } from "./said.js";
 
 /** A bubble with what a person said. */
-export function bubble(text, state = "") {
-  const body = element("div", { class: "body" }, text);
-  return element("article", { class: `message user ${state}`.trim() }, unseen("You: "), body);
+export function bubble(message, state = "") {
+  const said = new Said();
+  said.show(message);
+  const article = element("article", { class: `message user ${state}`.trim() }, unseen("You: "), said.body, said.files);
+  return { article, said };
 }
 
 export class UserTurn {
@@ -24,7 +27,7 @@ export class UserTurn {
    */
   constructor(message, deeds) {
     this.message = message;
-    this.element = bubble(message.message);
+    this.element = bubble(message.message).article;
     this.arrows = new BranchArrows((id) => deeds.select(id));
     this.actions = new Actions(() => [
       copyButton(() => this.message.message, "Copy your message"),
@@ -35,7 +38,7 @@ export class UserTurn {
     ]);
     whenNear(this.element, () => this.build());
     const save = (text) => deeds.edit(message.id, text);
-    this.editor = new Editor(this.element, { name: "Your message", saveWords: "Save and send", save });
+    this.editor = new Editor(this.element, { name: "Your message", saveWords: "Save and send", save, takesFiles: true });
     this.footer = element("div", { class: "user-footer" }, this.actions.element, this.arrows.element);
     this.element.append(this.footer);
   }

@@ -29,7 +29,7 @@ export class Waiting {
 
   /** Draw what a person just said, before the server confirms it. */
   addSending(cmd_id, text) {
-    this.#sending.set(cmd_id, { text, element: bubble(text, "sending") });
+    this.#sending.set(cmd_id, { text, element: bubble(text, "sending").article });
     this.#arrange();
   }
 
@@ -95,8 +95,9 @@ class QueuedView {
 
   constructor(id, deeds) {
     Object.assign(this, { id, deeds });
-    this.element = bubble("", "queued");
-    this.body = this.element.querySelector(".body");
+    const { article, said } = bubble("", "queued");
+    this.element = article;
+    this.said = said;
     this.note = element("span", { class: "queued-place" });
     this.up = iconButton("arrow-up", "Answer earlier", () => this.#move(-1));
     this.down = iconButton("arrow-down", "Answer later", () => this.#move(1));
@@ -109,7 +110,7 @@ class QueuedView {
       iconButton("close", "Take this message back", () => deeds.withdraw(id)),
     );
     const save = (text) => text === this.#prompt.message || deeds.reword(id, text);
-    this.editor = new Editor(this.element, { name: "Your message", saveWords: "Save", save });
+    this.editor = new Editor(this.element, { name: "Your message", saveWords: "Save", save, takesFiles: true });
     this.element.append(element("div", { class: "queued-note" }, this.note, actions));
     this.element.addEventListener("keydown", (event) => this.#pressed(event));
   }
@@ -118,7 +119,7 @@ class QueuedView {
     this.#prompt = prompt;
     this.#place = place;
     this.#others = length - 1;
-    if (this.body.textContent !== prompt.message) this.body.textContent = prompt.message;
+    this.said.show(prompt.message);
     this.note.textContent = `Waiting, ${ordinal(place + 1)}`;
     for (const button of [this.up, this.down]) button.hidden = length < 2;
     enable(this.up, place > 0);
