@@ -30,6 +30,7 @@ from server.clock import Clock
 from server.context import turns
 from server.deadline import within
 from server.measures.answers import AnswerMeasures
+from server.mended import Mended
 from server.merging import Events, merged, one_by_one
 from server.models import Models
 from server.options import HubOptions
@@ -85,7 +86,7 @@ class Answers:
         """
         began = time.monotonic()
         outcome = "cancelled"
-        running = request.n
+        running, mended = request.n, Mended()
         identity = self._enter(request.request_id)
         watch = self._measures.began()
         try:
@@ -98,7 +99,7 @@ class Answers:
                     running -= isinstance(event, Done)
                     if isinstance(event, Done) and not running:
                         outcome = event.finish_reason
-                    yield event
+                    yield mended.mend(event)
             if running:
                 raise BackendFailed(BROKE_OFF)
         except BackendError as error:
