@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from backends.wording import sentence
 
 MAX_BODY = 8 * 1024 * 1024  # bytes of an answer that is read whole
 MAX_ERROR_BODY = 64 * 1024
+HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*(%25\w+)?", re.ASCII)  # a name, or an address
 
 
 class StatusError(Exception):
@@ -152,7 +154,7 @@ def base_url(address: str, default_port: int) -> str:
         bare_ipv6 = text.count(":") > 1 and not text.startswith("[")
         text = f"http://[{text}]" if bare_ipv6 else f"http://{text}"
     url = _parse(text)
-    if url is None or url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 1) < 65536:
+    if url is None or url.scheme not in ("http", "https") or not _names_a_host(url):
         raise ValueError(f"{address!r} is not an address: write host:port, or http://host:port.")
     if url.host in ("0.0.0.0", "::"):
         url = url.copy_with(host="127.0.0.1" if url.host == "0.0.0.0" else "::1")
@@ -161,9 +163,16 @@ def base_url(address: str, default_port: int) -> str:
     return str(url.copy_with(raw_path=url.path.rstrip("/").encode() or b"/", fragment=None)).rstrip("/")
 
 
+def _names_a_host(url: httpx.URL) -> bool:
+    """Whether the host is written as hosts are, and not in a way that others might read as another one."""
+    return HOST.fullmatch(url.raw_host.decode()) is not None and 0 < (url.port or 1) < 65536
+
+
 def _parse(text: str) -> httpx.URL | None:
+    if any(char.isspace() or char == "\\" for char in text) or "://http:/" in text or "://https:/" in text:
+        return None
     try:
-        return None if any(char.isspace() for char in text) else httpx.URL(text)
+        return httpx.URL(text)
     except httpx.InvalidURL:
         return None
 
