@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Coroutine
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -191,7 +193,7 @@ def _guarded(command: Callable[[], int | None]) -> None:
     try:
         status = command() or 0
     except Trouble as trouble:
-        sys.stderr.write(f"{escape(str(trouble))}\n")
+        _complain(escape(str(trouble)))
         status = trouble.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try to flush, and complain
@@ -199,6 +201,12 @@ def _guarded(command: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         status = STOPPED
     raise typer.Exit(status)
+
+
+def _complain(sentence: str) -> None:
+    """Say it on standard error; at a terminal, without breaking words."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else len(sentence) + 1
+    sys.stderr.write("\n".join(textwrap.wrap(sentence, width)) + "\n")
 
 
 def main() -> None:

@@ -1,24 +1,23 @@
-"""Writes docs/terminal_chat.txt and docs/terminal_doctor.txt anew: `python -m tools.capture_terminal`.
+"""Makes the pictures in docs/terminal.md anew: `python -m tools.capture_terminal`.
 
 Starts a server with the embedded model and types into a real `cli.py chat` as a person would; `cli.py doctor` looks at
-this machine while nothing runs. What the terminal then shows is written down.
+this machine while nothing runs. What the terminal then shows takes the place of what the document shows.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
+import asyncio
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from bench.mortal import MortalServer
 from tools.on_pty import OnPty
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
+EMBEDDED_MODEL = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+DOCUMENT = ROOT / "docs" / "terminal.md"
 COLUMNS, ROWS = 100, 40
 QUESTIONS = (
     "What is the capital of France?",
@@ -30,15 +29,33 @@ STOPPED = "Write a long story about a lighthouse."
 def main() -> int:
     """Capture both."""
     with tempfile.TemporaryDirectory() as folder:
-        (DOCS / "terminal_doctor.txt").write_text(capture_doctor(Path(folder)))
-        with server(Path(folder)) as url:
-            (DOCS / "terminal_chat.txt").write_text(capture_chat(url, Path(folder)))
+        show(capture_doctor(Path(folder)))
+        server = MortalServer(ROOT / EMBEDDED_MODEL, Path(folder))
+        server.start()
+        try:
+            asyncio.run(server.ready())
+            show(capture_chat(f"127.0.0.1:{server.port}", Path(folder)))
+        finally:
+            server.stop()
     return 0
 
 
+def show(picture: str) -> None:
+    """Put the picture where the document has one that begins with the same line."""
+    command = re.escape(picture.splitlines()[0])
+    text, found = re.subn(
+        rf"^```text\n{command}\n.*?^```$",
+        lambda _: f"```text\n{picture}```",
+        DOCUMENT.read_text(),
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    assert found == 1, f"{DOCUMENT.name} has {found} places for it."
+    DOCUMENT.write_text(text)
+
+
 def capture_chat(url: str, folder: Path) -> str:
-    """Questions, an answer that is stopped, and leaving."""
-    with program("chat", "--server", url, "--temperature", "0", folder=folder) as chat:
+    """Questions, an answer that is stopped, the models, and leaving."""
+    with program("chat", "--temperature", "0", folder=folder, SWITCHBOARD_URL=url) as chat:
         chat.see("\n›")
         for number, question in enumerate(QUESTIONS, 1):
             chat.type(f"{question}\r")
@@ -55,39 +72,16 @@ def capture_chat(url: str, folder: Path) -> str:
 
 
 def capture_doctor(folder: Path) -> str:
-    """What there is to say of this machine."""
-    with program("doctor", folder=folder, PORT=str(free_port())) as doctor:
+    """What there is to say of a machine on which nothing runs."""
+    with program("doctor", folder=folder) as doctor:
         doctor.ended()
-        return f"$ python cli.py doctor\n{doctor.seen.text()}\n"
+        return f"$ python cli.py doctor\n{doctor.seen.text()}\n".replace(sys.executable, ".venv/bin/python")
 
 
 def program(*arguments: str, folder: Path, **environment: str) -> OnPty:
-    """`cli.py`, without a history of what was typed."""
-    return OnPty(
-        [sys.executable, "cli.py", *arguments], ROOT, {"XDG_STATE_HOME": str(folder), **environment}, COLUMNS, ROWS
-    )
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A server with the embedded model."""
-    port = free_port()
-    settings = {"PORT": str(port), "BACKENDS": "pytorch", "DATABASE_URL": f"sqlite:///{folder}/c.db"}
-    with (folder / "log").open("w+") as log:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **settings}, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            subprocess.run([sys.executable, "-m", "tools.verify", "models", url], cwd=ROOT, check=False)
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """`cli.py`, which remembers nothing of what was typed before."""
+    settings = {"XDG_STATE_HOME": str(folder), **environment}
+    return OnPty([sys.executable, "cli.py", *arguments], ROOT, settings, COLUMNS, ROWS)
 
 
 if __name__ == "__main__":
