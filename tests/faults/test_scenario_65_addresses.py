@@ -166,7 +166,8 @@ def requests_with(address: str) -> Iterator[tuple[str, dict[str, object]]]:
 def test_65_no_request_makes_the_server_ask_anybody(serve: Callable[..., str], tmp_path: Path) -> None:
     with canary() as (address, was_asked):
         server = serve(rate_limit="off", database_url=f"sqlite:///{tmp_path}/history.db")
-        for path, body in requests_with(address):
-            answer = httpx.post(server + path, json=body, timeout=20)
-            assert answer.status_code < 500, f"{path} {json.dumps(body)}: {answer.text}"
-            assert not was_asked(), f"{path} {json.dumps(body)}"
+        with httpx.Client(base_url=server, timeout=20) as client:
+            for path, body in requests_with(address):
+                answer = client.post(path, json=body)
+                assert answer.status_code < 500, f"{path} {json.dumps(body)}: {answer.text}"
+                assert not was_asked(), f"{path} {json.dumps(body)}"

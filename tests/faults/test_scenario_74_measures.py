@@ -43,13 +43,13 @@ def test_74_no_prompt_no_conversation_and_no_path_is_told_to_those_who_watch(ser
 
 
 def test_74_a_name_that_a_client_makes_up_never_becomes_a_label(serve: Callable[..., str]) -> None:
-    address = serve()
-    for name in MADE_UP:
-        body = {"model": name, "prompt": "Hi", "max_tokens": 1}
-        assert httpx.post(f"{address}/v1/completions", json=body).status_code in (400, 404)
-        httpx.request("BREW", f"{address}/{name.strip()[:20]}")
-    httpx.post(f"{address}/v1/completions", json={"prompt": "Hi", "max_tokens": 1})
-    labels = labels_of(httpx.get(f"{address}/metrics").text)
+    with httpx.Client(base_url=serve()) as client:
+        for name in MADE_UP:
+            body = {"model": name, "prompt": "Hi", "max_tokens": 1}
+            assert client.post("/v1/completions", json=body).status_code in (400, 404)
+            client.request("BREW", f"/{name.strip()[:20]}")
+        client.post("/v1/completions", json={"prompt": "Hi", "max_tokens": 1})
+        labels = labels_of(client.get("/metrics").text)
     assert set(labels) <= {"model_name", "le", "finished_reason", "code", "status", "version"}
     assert labels["model_name"] <= {"echo/echo", "none"}
     assert labels.get("code", set()) <= set(ErrorCode.__args__)
