@@ -1,4 +1,4 @@
-"""Our own endpoints, as docs/http.md calls them: every command runs as it is written, and every answer is such a one."""
+"""Our own endpoints, as docs/http.md calls them: every command runs as it is written, and gives such an answer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def test_the_commands_of_the_document_work(embedded: str, command: str) -> None:
     follows = "/api/stream/" in command
     printed = run(command, embedded, "event: complete" if follows else "")
     if "/generate" in command:
-        *tokens, done = [json.loads(line.removeprefix("data: ")) for line in printed.split("\n\n") if line]
+        *tokens, done = [
+            json.loads(line.removeprefix("data: ")) for line in printed.split("\n\n") if line.startswith("data: ")
+        ]
         assert done == {"done": True, "total_tokens": len(tokens)}
         assert "".join(token["token"] for token in tokens)
     elif follows:

@@ -14,6 +14,8 @@ from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaLLM
 from pydantic import BaseModel
 
+from tests.clients.table import shows
+
 
 class City(BaseModel):
     """A city."""
@@ -44,6 +46,7 @@ def chat(server: str) -> Iterator[Chat]:
         yield make
 
 
+@shows("langchain-ollama", "ChatOllama.invoke and stream", "whole", "stream")
 def test_it_answers_in_one_piece_and_in_many(chat: Chat) -> None:
     model = chat("echo", num_predict=2, temperature=0, top_k=1, repeat_penalty=1.0)
     whole = model.invoke("one two three")
@@ -54,6 +57,7 @@ def test_it_answers_in_one_piece_and_in_many(chat: Chat) -> None:
     assert [piece.content for piece in model.stream("one two three")][:2] == ["one ", "two "]
 
 
+@shows("langchain-ollama", "ChatOllama.astream", "stream")
 def test_it_answers_without_blocking(chat: Chat) -> None:
     async def test() -> list[str]:
         model = chat("echo")
@@ -63,6 +67,7 @@ def test_it_answers_without_blocking(chat: Chat) -> None:
     assert "".join(asyncio.run(test())) == "one two three"
 
 
+@shows("langchain-ollama", "ChatOllama.bind_tools", "whole")
 def test_it_calls_a_tool_and_hears_the_answer(chat: Chat) -> None:
     model = chat("caller").bind_tools([get_weather])
     question = HumanMessage("How is the weather in Paris?")
@@ -74,17 +79,20 @@ def test_it_calls_a_tool_and_hears_the_answer(chat: Chat) -> None:
     assert told.content == "It said rainy in Paris."
 
 
+@shows("langchain-ollama", "ChatOllama.with_structured_output", "whole")
 def test_it_gets_a_document_of_the_form_it_asked_for(chat: Chat) -> None:
     told = chat("author").with_structured_output(City, method="json_schema").invoke("Where?")
     assert told == City(city="Paris", people=2)
 
 
+@shows("langchain-ollama", "ChatOllama, reasoning", "whole")
 def test_it_hears_the_thinking_apart(chat: Chat) -> None:
     told = chat("thinker", reasoning=True).invoke("Where?")
     assert told.additional_kwargs["reasoning_content"] == "Let me see."
     assert told.content == "It is Paris."
 
 
+@shows("langchain-ollama", "OllamaLLM.invoke", "whole")
 def test_it_goes_on_from_a_prompt(server: str) -> None:
     model = OllamaLLM(base_url=server, model="echo")
     with model._client:

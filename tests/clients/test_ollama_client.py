@@ -12,6 +12,8 @@ import ollama
 import pytest
 from pydantic import BaseModel
 
+from tests.clients.table import shows
+
 QUESTION = [{"role": "user", "content": "one two three"}]
 
 
@@ -38,6 +40,7 @@ def get_weather(city: str) -> str:
 # Chat
 
 
+@shows("ollama", "chat", "whole", "stream")
 def test_a_chat_is_answered_and_streamed(client: ollama.Client) -> None:
     whole = client.chat("echo", QUESTION)
     assert (whole.message.role, whole.message.content) == ("assistant", "one two three")
@@ -66,6 +69,7 @@ def test_the_engine_answers_with_true_figures(client: ollama.Client) -> None:
     assert sum(part or 0 for part in parts) <= (last.total_duration or 0)
 
 
+@shows("ollama", "chat, tools", "whole")
 def test_a_tool_is_called_and_its_answer_heard(client: ollama.Client) -> None:
     messages: list[ollama.Message] = [ollama.Message(role="user", content="How is the weather in Paris?")]
     asked = client.chat("caller", messages, tools=[get_weather])
@@ -77,6 +81,7 @@ def test_a_tool_is_called_and_its_answer_heard(client: ollama.Client) -> None:
     assert told.message.content == "It said rainy in Paris."
 
 
+@shows("ollama", "chat, think", "whole", "stream")
 def test_thinking_comes_apart(client: ollama.Client) -> None:
     whole = client.chat("thinker", QUESTION, think="high")
     assert (whole.message.thinking, whole.message.content) == ("Let me see.", "It is Paris.")
@@ -84,12 +89,14 @@ def test_thinking_comes_apart(client: ollama.Client) -> None:
     assert [piece.message.thinking for piece in pieces[:2]] == ["Let me ", "see."]
 
 
+@shows("ollama", "chat, format", "whole")
 def test_an_answer_has_the_form_that_was_asked_for(client: ollama.Client) -> None:
     told = client.chat("author", QUESTION, format=City.model_json_schema()).message.content
     assert City.model_validate_json(told or "") == City(city="Paris", people=2)
     assert json.loads(client.chat("author", QUESTION, format="json").message.content or "")["city"] == "Paris"
 
 
+@shows("ollama", "chat, format, the engine", "whole")
 def test_the_engine_writes_a_document_of_the_form_that_was_asked_for(client: ollama.Client) -> None:
     form = {
         "type": "object",
@@ -107,6 +114,7 @@ def test_the_engine_writes_a_document_of_the_form_that_was_asked_for(client: oll
 # Generate
 
 
+@shows("ollama", "generate", "whole", "stream")
 def test_a_prompt_is_gone_on_from(client: ollama.Client) -> None:
     whole = client.generate("echo", "one two three", system="Be brief.")
     assert (whole.response, whole.done, whole.done_reason, whole.eval_count) == ("one two three", True, "stop", 3)
@@ -114,11 +122,13 @@ def test_a_prompt_is_gone_on_from(client: ollama.Client) -> None:
     assert "".join(piece.response or "" for piece in raw) == "one two"
 
 
+@shows("ollama", "generate, think", "whole")
 def test_thinking_comes_apart_from_a_response(client: ollama.Client) -> None:
     whole = client.generate("thinker", "Where?", think=True)
     assert (whole.thinking, whole.response) == ("Let me see.", "It is Paris.")
 
 
+@shows("ollama", "generate and chat, to load and unload", "whole")
 def test_a_model_is_loaded_and_unloaded(client: ollama.Client) -> None:
     assert client.generate("echo").done_reason == "load"
     assert client.chat("echo", []).done_reason == "load"
@@ -128,6 +138,7 @@ def test_a_model_is_loaded_and_unloaded(client: ollama.Client) -> None:
 # Models
 
 
+@shows("ollama", "list, show, ps", "whole")
 def test_models_are_listed_shown_and_running(client: ollama.Client) -> None:
     names = [model.model for model in client.list().models]
     assert {"echo/echo:latest", "pytorch/tiny:latest", "scripted/caller:latest"} <= set(names)
@@ -142,6 +153,7 @@ def test_models_are_listed_shown_and_running(client: ollama.Client) -> None:
     assert (tiny.size > 0, tiny.context_length) == (True, 1024)
 
 
+@shows("ollama", "pull", "whole", "stream")
 def test_a_model_that_is_here_is_pulled_at_once(client: ollama.Client) -> None:
     assert client.pull("tiny").status == "success"
     assert [step.status for step in client.pull("pytorch/tiny", stream=True)] == ["pulling manifest", "success"]
@@ -192,6 +204,10 @@ def test_images_are_refused(client: ollama.Client) -> None:
 # The other form, and the wire
 
 
+@shows("ollama, async", "chat", "whole", "stream")
+@shows("ollama, async", "generate", "stream")
+@shows("ollama, async", "list, show, ps", "whole")
+@shows("ollama, async", "pull", "stream")
 def test_the_asynchronous_client_hears_the_same(server: str) -> None:
     async def test() -> None:
         async with ollama.AsyncClient(server) as client:

@@ -14,12 +14,14 @@ import pytest
 
 from server.ollama.options import HEEDED, NEUTRAL, UNHEEDED
 from server.ollama.requests import ChatRequest, GenerateRequest
+from tests.clients.table import shows
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "ollama.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
 CURLS = re.findall(r"^curl .*$", DOCUMENT, re.MULTILINE)
 
 
+@shows("curl", "docs/ollama.md", "whole", "stream")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="There is no curl on this machine.")
 @pytest.mark.parametrize("line", CURLS)
 def test_a_line_for_the_shell_does_what_it_says(embedded: str, line: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.ollama.real import CannotRun, lay_out
+from tests.clients.table import shows
 
 Ollama = Callable[..., subprocess.CompletedProcess[str]]
 ESCAPES = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
@@ -44,6 +45,7 @@ def ollama(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> Ollam
     return run
 
 
+@shows("ollama, the program", "list, show, pull", "whole")
 def test_models_are_listed_shown_and_pulled(ollama: Ollama) -> None:
     listed = ollama("list").stdout
     assert re.search(r"^pytorch/tiny:latest\s+[0-9a-f]{12}\s+\d+ [KM]?B\s", listed, re.MULTILINE)
@@ -55,6 +57,7 @@ def test_models_are_listed_shown_and_pulled(ollama: Ollama) -> None:
     assert ollama("pull", "tiny").returncode == 0
 
 
+@shows("ollama, the program", "run, ps, stop", "stream")
 def test_an_answer_is_written_and_what_is_loaded_is_stopped(ollama: Ollama) -> None:
     told = ollama("run", "echo", "one two three", "--keepalive", "10m")
     assert (told.returncode, told.stdout.strip()) == (0, "one two three")
