@@ -9,12 +9,17 @@ from starlette.responses import JSONResponse
 from server.openai.errors import error_body
 
 OPENAI = "/v1/"
+_CODES = {401: "invalid_api_key"}  # what OpenAI's clients know a refusal by
 APOLOGY = "Something went wrong in the server. Its log says what."
 
 
 def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A refusal in the words that callers of `path` know."""
-    body = error_body(status, message) if path.startswith(OPENAI) else {"success": False, "error": message}
+    body = (
+        error_body(status, message, code=_CODES.get(status))
+        if path.startswith(OPENAI)
+        else {"success": False, "error": message}
+    )
     return JSONResponse(body, status, headers)
 
 

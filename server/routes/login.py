@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from server.access.credentials import cookie_name, credentials_of, is_secure
 from server.access.gate import Denied, Gate
 from server.access.tickets import LASTS_S
-from server.caller import caller_of
+from server.caller import caller_of, client_in
 from server.connections import ConnectionManager
 from server.protocol import CloseCode
 
@@ -72,8 +72,7 @@ def _add_login(router: APIRouter, gate: Gate, connections: ConnectionManager) ->
     @router.post("/login", responses={401: Refused, 429: Refused})
     async def login(request: Request, response: Response, wanted: LoginRequest) -> Me:
         """Log in with a key: the answer sets a cookie that no script can read and no other site's page sends."""
-        client = request.client.host if request.client else ""
-        key = gate.key(wanted.key.strip(), client)
+        key = gate.key(wanted.key.strip(), client_in(request.scope))
         if isinstance(key, Denied):
             raise HTTPException(key.status, key.message.removesuffix("."), key.headers)
         begun, value = gate.logins.begin(key)

@@ -70,6 +70,8 @@ def test_a_refusal_has_the_form_of_its_api(server: Guarded, path: str, error: st
     message = refused["error"]["message"] if path.startswith("/v1/") else refused["error"]
     assert error in refused
     assert "not known here" in message
+    if path.startswith("/v1/"):
+        assert refused["error"]["code"] == "invalid_api_key"
 
 
 def test_a_wrong_key_is_said_to_be_wrong(server: Guarded):
