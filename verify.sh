@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks a running Switchboard from outside: bash verify.sh [URL]. Needs bash, curl and python3, nothing else.
 # Exits with the number of checks that failed. OLLAMA_HOST and OLLAMA_MODEL come from the environment or .env.
+# Where the server asks for a key, SWITCHBOARD_KEY holds one.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.access.keys_for_tests import add_key
 from tests.test_app import first_address, switchboard
 from tools.verify import setting
 
@@ -70,6 +71,18 @@ def test_a_healthy_server_passes_every_check(healthy: str) -> None:
 
 def test_a_slash_at_the_end_of_the_address_does_no_harm(healthy: str) -> None:
     assert verify(f"{healthy}/")[0] == 0
+
+
+def test_a_server_that_asks_for_a_key_passes_with_one_and_says_so_without(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    key = add_key(keys)
+    with switchboard(BACKENDS="echo", AUTH="on", KEYS_FILE=str(keys)) as process:
+        address = first_address(process)
+        status, output = verify(address, SWITCHBOARD_KEY=key)
+        assert status == 0, output
+        status, output = verify(address)
+        assert status > 0
+        assert "set SWITCHBOARD_KEY" in output
 
 
 def test_nobody_there_is_one_failure() -> None:

@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -25,6 +26,7 @@ ANSWER_TOKENS = 48
 ANSWER_TIMEOUT_S = 120
 LOADING_TIMEOUT_S = 60
 OLLAMA_PORT = 11434
+UNAUTHORIZED = 401
 
 
 class CheckFailed(Exception):
@@ -51,7 +53,7 @@ def websocket(url: str) -> str:
     command = {"type": "user", "message": QUESTION, "cmd_id": "verify", "params": {"max_tokens": ANSWER_TOKENS}}
     began = time.monotonic()
     first = 0.0
-    with WebSocketClient(f"{url}/ws", timeout=ANSWER_TIMEOUT_S) as client:
+    with WebSocketClient(f"{url}/ws", timeout=ANSWER_TIMEOUT_S, headers=_key()) as client:
         client.send(json.dumps(command))
         while time.monotonic() < began + ANSWER_TIMEOUT_S:
             message = json.loads(client.receive())
@@ -107,9 +109,23 @@ def _refuses(host: str) -> bool:
 
 
 def _models(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/api/models", timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
-        return answer
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{url}/api/models", headers=_key()), timeout=10
+        ) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == UNAUTHORIZED:
+                raise CheckFailed("the server asks for a key: set SWITCHBOARD_KEY to one") from error
+            raise
+
+
+def _key() -> dict[str, str]:
+    """What shows the key, for a server that asks for one."""
+    key = setting("SWITCHBOARD_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _describe(answer: dict[str, Any], first: float) -> str:

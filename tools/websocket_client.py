@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import urllib.parse
+from collections.abc import Mapping
 from types import TracebackType
 from typing import BinaryIO, cast
 
@@ -27,9 +28,12 @@ class WebSocketError(Exception):
 
 
 class WebSocketClient:
-    """One connection. `timeout` is how many seconds of silence are borne before TimeoutError is raised."""
+    """One connection. `timeout` is how many seconds of silence are borne before TimeoutError is raised.
 
-    def __init__(self, url: str, timeout: float = 10) -> None:
+    `headers` are further ones for the handshake.
+    """
+
+    def __init__(self, url: str, timeout: float = 10, headers: Mapping[str, str] | None = None) -> None:
         parts = urllib.parse.urlsplit(url)
         secure = parts.scheme in ("wss", "https")
         address = (parts.hostname or "", parts.port or (443 if secure else 80))
@@ -38,7 +42,7 @@ class WebSocketClient:
             self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=parts.hostname)
         self._reader = cast(BinaryIO, self._socket.makefile("rb"))
         try:
-            self._shake_hands(parts)
+            self._shake_hands(parts, headers or {})
         except BaseException:
             self.close()
             raise
@@ -82,12 +86,13 @@ class WebSocketClient:
             self._reader.close()
             self._socket.close()
 
-    def _shake_hands(self, parts: urllib.parse.SplitResult) -> None:
+    def _shake_hands(self, parts: urllib.parse.SplitResult, further: Mapping[str, str]) -> None:
         key = base64.b64encode(os.urandom(16)).decode()
         path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         lines = [
             f"GET {path} HTTP/1.1",
             f"Host: {parts.netloc.rpartition('@')[2]}",
+            *(f"{name}: {value}" for name, value in further.items()),
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
