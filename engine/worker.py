@@ -43,6 +43,7 @@ from engine.reports import (
 if TYPE_CHECKING:  # torch takes seconds to import: that happens on the thread
     from engine.computation import Computation
     from engine.llm_engine import LLMEngine
+    from engine.structured import Grammars
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class EngineWorker:
         self._crashes: deque[float] = deque(maxlen=CRASHES)
         self._adding: str | None = None  # the request that the engine is being given
         self._awaits_kernels = False
+        self._grammars: Grammars | None = None
         self._thread = threading.Thread(target=self._run, name=f"engine {path.name}", daemon=True)
 
     def start(self) -> None:
@@ -120,10 +122,8 @@ class EngineWorker:
 
     def _serve(self) -> bool:
         """Build an engine and run it. False if it broke and is to be built anew."""
-        from engine.structured import Grammars
-
         engine = self._load()
-        self._report(Ready(engine.tokenizer, engine.context_length, Grammars(engine.tokenizer)))
+        self._report(Ready(engine.tokenizer, engine.context_length, self._make_grammars(engine)))
         self._report(Measured(engine.stats()))
         self._await_kernels(engine)
         try:
@@ -148,6 +148,14 @@ class EngineWorker:
         # second, whenever the collector comes to its oldest generation.
         gc.freeze()
         return LLMEngine.from_gguf(self._path, config=self._config, progress=self._loaded)
+
+    def _make_grammars(self, engine: LLMEngine) -> Grammars:
+        """Once: an engine that is built anew has the same tokens."""
+        from engine.structured import Grammars
+
+        if self._grammars is None:
+            self._grammars = Grammars(engine.tokenizer)
+        return self._grammars
 
     def _loaded(self, done: int, total: int) -> None:
         self._check_stop()
