@@ -41,7 +41,7 @@ class Guide:
     def check(self) -> None:
         """Raises GrammarError if the form cannot be kept any more."""
         if problem := self._matcher.get_error():
-            raise GrammarError(f"The answer cannot be kept in the form that was asked for: {first_line(problem)}.")
+            raise _lost(first_line(problem))
 
     def allowed(self, token_ids: SequenceOf[int]) -> int:
         """How many of these may come next, one after the other; none after an end."""
@@ -74,7 +74,13 @@ class Guide:
         barred = np.ones(vocabulary, dtype=np.bool_)
         allowed = np.unpackbits(bits, count=min(vocabulary, 8 * len(bits)), bitorder="little")
         np.logical_not(allowed, out=barred[: len(allowed)])
+        if barred.all():
+            raise _lost("no token goes on with it")
         return barred
+
+
+def _lost(reason: str) -> GrammarError:
+    return GrammarError(f"The answer cannot be kept in the form that was asked for: {reason}.")
 
 
 def first_line(problem: str) -> str:

@@ -17,13 +17,13 @@ MAX_NESTING = 64
 def bounded_json(value: object) -> str:
     """`value` as JSON in one line. Raises GrammarError for what is too long, nested too deeply, or no JSON."""
     if is_deeper(value, MAX_NESTING):
-        raise GrammarError(f"The schema is nested more than {MAX_NESTING} deep.")
+        raise GrammarError(f"The JSON of the request is nested more than {MAX_NESTING} deep.")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise GrammarError("The schema is not JSON.") from error
+        raise GrammarError("The schema is no JSON.") from error
     if len(text) > MAX_LENGTH:
-        raise GrammarError(f"The schema is longer than {MAX_LENGTH:,} characters.")
+        raise GrammarError(f"The JSON of the request is longer than {MAX_LENGTH:,} characters.")
     return text
 
 

@@ -79,6 +79,7 @@ def _objects(value: object) -> Iterator[Mapping[str, object]]:
         yield from _objects(item)
 
 
+_LONGEST_TOKEN = 255  # bytes; the library breaks over a thousand
 _LIMITS = LLParserLimits(verbose_errors=False, max_lexer_states=_MOST_STATES)
 
 
@@ -91,8 +92,8 @@ class Grammars:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._vocab_size, self._end_ids = tokenizer.vocab_size, tokenizer.eos_ids
-        vocabulary = TokenizerWrapper(_Vocabulary(tokenizer))
-        tokens = LLTokenizer(vocabulary, eos_token=sorted(tokenizer.eos_ids), slices=[])
+        vocabulary = _Vocabulary(tokenizer)
+        tokens = LLTokenizer(TokenizerWrapper(vocabulary), eos_token=vocabulary.eos_token_ids, slices=[])
         self._tokens = tokens.with_slices(LLTokenizer.json_slices())
         self._lock = threading.Lock()  # one at a time: a crowd of hostile schemas takes one core, not all
         self._compiled: OrderedDict[str, Guide] = OrderedDict()
@@ -119,15 +120,20 @@ class Grammars:
 
 
 class _Vocabulary:
-    """The tokens as the library wants to see them."""
+    """The tokens as the library wants to see them: special ones may never come, but for those that end an answer."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self.eos_token_id = min(tokenizer.eos_ids, default=0)
-        self.bos_token_id = tokenizer.bos_id
         said = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
-        self.special_token_ids = [token_id for token_id, data in enumerate(said) if not data]
-        self.tokens = [data or b"<|%d|>" % token_id for token_id, data in enumerate(said)]
+        self.special_token_ids = [place for place, data in enumerate(said) if not 0 < len(data) <= _LONGEST_TOKEN]
+        self.tokens = [data[:_LONGEST_TOKEN] or b"<|%d|>" % place for place, data in enumerate(said)]
+        self.eos_token_ids = sorted(tokenizer.eos_ids)
+        if not self.eos_token_ids:  # the library wants to be told of one: it is past those that can be picked
+            self.eos_token_ids = [len(self.tokens)]
+            self.special_token_ids.append(len(self.tokens))
+            self.tokens.append(b"<|end|>")
+        self.eos_token_id = self.eos_token_ids[0]
+        self.bos_token_id = tokenizer.bos_id
 
     def __call__(self, text: str) -> Sequence[int]:
         return self._tokenizer.encode(text)

@@ -7,7 +7,8 @@ of how an answer is made to keep to this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from backends.base import GenerationRequest, Message, Unsupported
@@ -122,23 +123,18 @@ def _as_templates_take_it(message: Message) -> dict[str, Any]:
     return told
 
 
-def _in_words(messages: Sequence[Message]) -> Iterable[dict[str, Any]]:
+def _in_words(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
     """Calls as the assistant wrote them; the results that follow each other as one message of the user's."""
-    results: list[str] = []
-    for message in messages:
-        if message.role == "tool":
-            results.append(f"<tool_response>\n{message.content}\n</tool_response>")
-            continue
-        if results:
+    names = {call.get("id"): call["name"] for message in messages for call in message.tool_calls}
+    for is_result, some in groupby(messages, lambda message: message.role == "tool"):
+        if is_result:
+            results = (f"{names.get(one.tool_call_id, one.name or 'It')} gave: {one.content}" for one in some)
             yield {"role": "user", "content": "\n".join(results)}
-            results = []
-        calls = [_written(call) for call in message.tool_calls]
-        yield {
-            "role": message.role,
-            "content": "\n".join([*([message.content] if message.content or not calls else []), *calls]),
-        }
-    if results:
-        yield {"role": "user", "content": "\n".join(results)}
+            continue
+        for message in some:
+            calls = [_written(call) for call in message.tool_calls]
+            words = [message.content] if message.content or not calls else []
+            yield {"role": message.role, "content": "\n".join([*words, *calls])}
 
 
 def _written(call: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from engine.sampling_params import SamplingParams
 from engine.schema_bounds import MAX_LENGTH
 from engine.structured import KEPT, Grammars, json_grammar
 from engine.tokenizer import Tokenizer
+from engine.vocabulary import TokenType, Vocabulary
 from tests.engine.running import run
 
 MakeEngine = Callable[..., LLMEngine]
@@ -221,6 +222,26 @@ def test_compiled_grammars_are_kept_and_each_guide_goes_its_own_way(tokenizer: T
     for number in range(KEPT + 3):
         grammars.guide(json_grammar({"const": number}))
     assert len(grammars._compiled) == KEPT
+
+
+@pytest.mark.parametrize("ends", [frozenset(), frozenset({258, 259})], ids=["no end", "two ends"])
+def test_an_unusual_vocabulary_is_no_obstacle(ends: frozenset[int]) -> None:
+    """One with a token that is longer than the library takes, and without a token that ends an answer."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = [chr(code) for code in printable] + [chr(0x100 + place) for place in range(256 - len(printable))]
+    tokens = [*letters, "th", "1" * 3000, "<e>", "<f>"]
+    types = [TokenType.NORMAL] * 258 + [TokenType.CONTROL] * 2
+    tokenizer = Tokenizer(Vocabulary("gpt2", "smollm", tokens, types, ["t h"], [], {}, ends, False, False), None)
+    guide = Grammars(tokenizer).guide(json_grammar({"enum": [1, 12]}))
+    one, two = tokenizer.encode("12")
+    guide.consume(one)
+    [barred] = guide.masks((), tokenizer.vocab_size)
+    assert {*(~barred).nonzero()[0].tolist()} == {two, *ends}
+    guide.consume(two)
+    assert guide.is_whole
+    if not ends:
+        with pytest.raises(GrammarError, match="no token"):
+            next(guide.masks((), tokenizer.vocab_size))
 
 
 # Answers

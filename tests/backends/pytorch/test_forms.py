@@ -177,3 +177,24 @@ def test_who_leaves_frees_all_blocks_within_a_step(folder: Path, leaves_at: type
             assert requests_of(backend) == 0
 
     within(test)
+
+
+def test_a_document_goes_on_where_it_broke_off(folder: Path) -> None:
+    """As after a crash: with the tokens that are known, and only what is new is given."""
+    lists = {
+        "type": "json_schema",
+        "schema": {"type": "array", "items": {"enum": ["ab", "cd"]}, "minItems": 6, "maxItems": 6},
+    }
+    asked = request(response_format=lists, params=HOT)
+
+    async def test() -> None:
+        async with started(folder) as backend:
+            texts = [event for event in await events_of(backend, asked) if isinstance(event, Text)]
+            whole = "".join(text.text for text in texts)
+            for cut in range(0, len(texts) + 1, 3):
+                known = tuple(token for text in texts[:cut] for token in text.token_ids)
+                rest = await answer(backend, replace(asked, resume_token_ids=known))
+                assert "".join(text.text for text in texts[:cut]) + rest == whole
+            assert len(json.loads(whole)) == 6
+
+    within(test)

@@ -87,7 +87,7 @@ def test_any_other_model_is_told_in_words() -> None:
     assert system.startswith("Be brief.\n\n")
     assert '{"name": "weather", "description": "Tell it.", "parameters": {' in system
     assert call == 'I look.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Ulm"}}\n</tool_call>'
-    assert results == "<tool_response>\nrain\n</tool_response>\n<tool_response>\nwind\n</tool_response>"
+    assert results == "weather gave: rain\nIt gave: wind"
 
 
 def test_without_a_system_message_there_is_one_about_the_tools() -> None:
