@@ -52,10 +52,13 @@ def read_form(body: bytes) -> dict[str, str]:
         raise HTTPException(422, "The body is neither a form nor JSON") from error
 
 
-def fitting(kind: type[Asked], data: object) -> Asked:
-    """`data` as a request of that kind. Raises HTTPException, naming the first field that does not fit."""
+def fitting(kind: type[Asked], data: object, *, strict: bool = True) -> Asked:
+    """`data` as a request of that kind. Raises HTTPException, naming the first field that does not fit.
+
+    What is not `strict`, as a form cannot be, may have words for numbers and for yes and no.
+    """
     try:
-        return kind.model_validate(data)
+        return kind.model_validate(data, strict=strict)
     except ValidationError as error:
         raise HTTPException(422, complaint(error)) from error
 

@@ -17,6 +17,7 @@ from server.security import SECURITY_HEADERS
 from server.statuses import retry_headers, status_of
 
 HISTORY_RETRY_S = "5"
+SHOWN = 80  # characters of a name that somebody else chose
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _bad_body(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part != "body")
+    field = ".".join(str(part) for part in first["loc"] if part != "body")[:SHOWN]
     return refusal(request.scope["path"], 422, f"{field or 'body'}: {first['msg']}.")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.bodies import Body, fitting, is_json, read_form, read_json
+from server.bodies import Body, fitting, is_json, read_body, read_form
 from server.caller import caller_of
 from server.hub import Hub
 from server.opening import opened
@@ -19,7 +19,7 @@ class ToggleThinking(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"session_id": "tab-1", "enabled": False}]})
 
     session_id: Annotated[str, Field(min_length=1, max_length=64)]
-    enabled: Annotated[bool, Field(strict=False)] | None = None  # a form has words for it
+    enabled: bool | None = None
 
 
 class Thinking(BaseModel):
@@ -42,7 +42,10 @@ def toggle_thinking_router(hub: Hub) -> APIRouter:
     async def toggle_thinking(request: Request) -> Thinking:
         """Turn a conversation's thinking on or off, where its model can think."""
         body = await request.body()
-        asked = fitting(ToggleThinking, read_json(body) if is_json(body) else read_form(body))
+        if is_json(body):
+            asked = read_body(ToggleThinking, body)
+        else:
+            asked = fitting(ToggleThinking, read_form(body), strict=False)
         session = await opened(hub, asked.session_id, caller_of(request.scope).owner)
         enabled = hub.toggle_thinking(session, asked.enabled)
         await hub.saved(session)

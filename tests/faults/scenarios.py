@@ -64,6 +64,8 @@ SCENARIOS: dict[int, str] = {
     65: "addresses that lead elsewhere",
     68: "headers on every answer",
     70: "what clients send cannot forge a line of the log",
+    71: "paths and ranges that lead out of the page's files",
+    72: "refusals that tell of the server",
     74: "nothing private in what the probes and measures say",
 }
 TEST_NAME = re.compile(r"test_(\d\d)_")

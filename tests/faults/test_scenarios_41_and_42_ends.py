@@ -65,6 +65,18 @@ async def whole_answer(url: str, client: Client) -> str:
         return answer
 
 
+SAID = {"messages": [{"role": "user", "content": "Go"}], "stream": True, "max_tokens": LENGTH}
+STREAMS: list[tuple[str, dict[str, object], str]] = [  # where, what is asked, and how a stream of it ends
+    ("/v1/completions", {"prompt": "Go", "stream": True, "max_tokens": LENGTH}, "data: [DONE]"),
+    ("/v1/chat/completions", SAID, "data: [DONE]"),
+    (
+        "/generate",
+        {"prompt": "Go", "params": {"max_tokens": LENGTH}},
+        f'data: {{"done":true,"total_tokens":{LENGTH}}}',
+    ),
+]
+
+
 def test_41_told_to_stop_twenty_streams_are_brought_to_their_ends_and_nothing_new_begins(
     settings: Mapping[str, str],
 ) -> None:
@@ -74,8 +86,7 @@ def test_41_told_to_stop_twenty_streams_are_brought_to_their_ends_and_nothing_ne
                 http = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, timeout=20))
                 clients = [await stack.enter_async_context(joined(server.ws)) for _ in range(8)]
                 followed = [read_events(http, "GET", f"/api/stream/{client.session}") for client in clients[:6]]
-                body = {"prompt": "Go", "stream": True, "max_tokens": LENGTH}
-                asked = [read_events(http, "POST", "/v1/completions", body) for _ in range(6)]
+                asked = [read_events(http, "POST", path, body) for path, body, _ in STREAMS * 2]
                 streams = [asyncio.create_task(reading) for reading in (*followed, *asked)]
                 await asyncio.gather(*(halfway(client) for client in clients))
                 children = server.psutil.children(recursive=True)
@@ -97,8 +108,8 @@ def test_41_told_to_stop_twenty_streams_are_brought_to_their_ends_and_nothing_ne
                 assert [client.answers() for client in clients] == [[TEXT]] * 8
                 for reading in streams[:6]:
                     assert "event: complete" in await reading
-                for reading in streams[6:]:
-                    assert (await reading)[-1] == "data: [DONE]"
+                for reading, (path, _, end) in zip(streams[6:], STREAMS * 2, strict=True):
+                    assert (await reading)[-1] == end, path
                 assert await asyncio.to_thread(server.status) == 0
                 assert no_children_of(children)
                 assert not server.lines("Traceback")
