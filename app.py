@@ -264,6 +264,14 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
+def warn_of_an_open_door(settings: Settings) -> None:
+    """Say so where a proxy brings others in and nobody is asked for a key: the proxy may ask, or nobody thought of it."""
+    if settings.trusted_proxies and settings.auth == "auto" and not asks_for_keys(settings):
+        log.warning(
+            "TRUSTED_PROXIES names a proxy, and whoever comes through it is let in. AUTH=on asks them for a key."
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     try:
@@ -281,6 +289,7 @@ def main() -> int:
         watch_process()
         log.info("🚀 Starting Switchboard")
         log.info("configuration", **settings.effective())
+        warn_of_an_open_door(settings)
         admission = create_admission(settings, connections_within(settings.max_connections))
         app = create_app(settings, admission)
         return serve(app, settings.host, settings.port, settings.max_frame_bytes, admission, drain=app.state.hub.drain)

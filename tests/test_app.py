@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
-from app import check_exposure, create_app, create_backends
+from app import check_exposure, create_app, create_backends, warn_of_an_open_door
 from backends.pytorch import PyTorchBackend
 from config import Settings, SettingsError
 from tests.server.access.keys_for_tests import add_key
@@ -154,6 +155,16 @@ def test_other_addresses_are_refused_without_a_key_unless_somebody_says_so(tmp_p
 def test_whoever_wants_keys_on_loopback_needs_one_too(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="AUTH=on asks for a key"):
         check_exposure(Settings(auth="on", keys_file=str(tmp_path / "keys.json")))
+
+
+@pytest.mark.parametrize(
+    ("proxies", "auth", "warned"),
+    [(["127.0.0.1"], "auto", True), (["127.0.0.1"], "off", False), (["127.0.0.1"], "on", False), ([], "auto", False)],
+)
+def test_a_proxy_that_brings_others_in_unasked_is_warned_of(proxies: list[str], auth: str, warned: bool) -> None:
+    with structlog.testing.capture_logs() as lines:
+        warn_of_an_open_door(Settings(**{"TRUSTED_PROXIES": proxies, "AUTH": auth}))
+    assert any("AUTH=on" in line["event"] for line in lines) is warned
 
 
 def test_a_spoilt_file_of_keys_stops_the_start_with_its_name(tmp_path: Path) -> None:
