@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import json
 from collections.abc import Callable
 
@@ -102,9 +101,8 @@ def test_63_a_hundred_thousand_addresses_take_little_memory() -> None:
         await limiter.take("client 192.0.2.1")
         gc.collect()
         before = process.memory_info().rss
-        first = int(ipaddress.ip_address("10.0.0.0"))
         for number in range(100_000):
-            await limiter.take(f"client {ipaddress.ip_address(first + number)}")
+            await limiter.take(f"client 10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         return process.memory_info().rss - before
 
     assert asyncio.run(flood()) < MEMORY
