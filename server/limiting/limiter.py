@@ -17,6 +17,7 @@ from server.clock import Clock
 from server.limiting.stores import open_store
 
 OFF = "off"
+PATIENCE_S = 0.25  # for an answer of the store: every request waits for it
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,18 +37,25 @@ class Verdict:
 class RateLimiter:
     """Counts the requests of each client against `rate`: such as `100/minute`, several of them, or `off`.
 
-    `store` is where the counts are kept. Requests made on this very machine, and not passed on by a proxy, count only
-    if `loopback` says so. Raises ValueError for a rate or a store that cannot be used.
+    `store` is where the counts are kept; one that does not answer within `patience_s` is taken to be gone. Requests
+    made on this very machine, and not passed on by a proxy, count only if `loopback` says so. Raises ValueError for a
+    rate or a store that cannot be used.
     """
 
     def __init__(
-        self, rate: str, store: str = "memory://", clock: Clock | None = None, *, loopback: bool = False
+        self,
+        rate: str,
+        store: str = "memory://",
+        clock: Clock | None = None,
+        *,
+        loopback: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.refused = 0
         self._rates = parse_rates(rate)
         self._loopback = loopback
         self._clock = clock or Clock()
-        self._store, self.close = open_store(store, self._clock)
+        self._store, self.close = open_store(store, self._clock, patience_s)
 
     def whom(self, scope: Scope) -> str | None:
         """Whom requests of that scope count for; None where they are not counted."""

@@ -18,12 +18,10 @@ STARTS_WORK = frozenset(
     {
         "/v1/completions",
         "/v1/chat/completions",
-        "/v1/embeddings",
         "/generate",
         "/api/chat",
         "/api/generate",
         "/api/embed",
-        "/api/embeddings",
         "/api/pull",
         "/api/models/load",
         "/api/import",

@@ -14,7 +14,6 @@ from limits.errors import StorageError
 from server.clock import Clock
 from server.limiting.windows import Windows
 
-PATIENCE_S = 0.25  # for an answer of Redis; every request would have to wait for it
 RETRY_S = 5.0
 MAX_CONNECTIONS = 32
 
@@ -73,17 +72,20 @@ class Sturdy:
         self._again_at = self._clock.now() + RETRY_S
 
 
-def open_store(address: str, clock: Clock) -> tuple[Store, Callable[[], Awaitable[None]]]:
-    """The store of that address, and what closes it. Raises ValueError for an address that is none."""
+def open_store(address: str, clock: Clock, patience_s: float) -> tuple[Store, Callable[[], Awaitable[None]]]:
+    """The store of that address, and what closes it. Raises ValueError for an address that is none.
+
+    `patience_s`: how long Redis may take to answer, and with that, every request.
+    """
     if address == "memory://":
         return Windows(clock), nothing_to_close
     if not address.startswith(("redis://", "rediss://")):
         raise ValueError("it is memory://, redis://host:port/number, or the same with rediss://")
-    sturdy = redis_store(address, clock)
+    sturdy = redis_store(address, clock, patience_s)
     return sturdy, sturdy.close
 
 
-def redis_store(address: str, clock: Clock) -> Sturdy:
+def redis_store(address: str, clock: Clock, patience_s: float) -> Sturdy:
     """Counts in the Redis of that address. Nothing is connected before the first request. Raises ValueError."""
     try:
         from redis.asyncio import BlockingConnectionPool
@@ -94,9 +96,9 @@ def redis_store(address: str, clock: Clock) -> Sturdy:
     pool = BlockingConnectionPool.from_url(
         address,
         max_connections=MAX_CONNECTIONS,
-        timeout=PATIENCE_S,
-        socket_timeout=PATIENCE_S,
-        socket_connect_timeout=PATIENCE_S,
+        timeout=patience_s,
+        socket_timeout=patience_s,
+        socket_connect_timeout=patience_s,
     )
     options: dict[str, Any] = {"implementation": "redispy", "key_prefix": "switchboard", "connection_pool": pool}
     store = RedisStorage(f"async+{address}", wrap_exceptions=True, **options)

@@ -12,6 +12,8 @@ from server.statuses import status_of
 _CODES = {"context_overflow": "context_length_exceeded"}
 _FIELDS = {"token_ids": "prompt", "think": "reasoning_effort", "repeat_penalty": "repetition_penalty"}
 
+_WORDS = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+
 
 class BadRequest(Exception):
     """A request that cannot be read, or asks for what there is not. `param` names the field that is to blame."""
@@ -28,7 +30,7 @@ def error_body(
 ) -> dict[str, dict[str, str | None]]:
     """The object that clients make their exceptions of; `status` is the one it has, or would have had."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": code or _WORDS.get(status)}}
 
 
 def failure_body(error: BackendError) -> dict[str, dict[str, str | None]]:

@@ -10,10 +10,21 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from app import create_app
+from config import Settings
 from server.limiting.limiter import RateLimiter
 from server.limiting.middleware import STARTS_WORK, RateLimitMiddleware
 
 STRANGER = ("203.0.113.7", 50_000)
+NO_WORK = {
+    "/api/blobs/{digest}",
+    "/api/copy",
+    "/api/create",
+    "/api/push",
+    "/api/sessions/{session_id}/restore",
+    "/api/show",
+    "/api/toggle-thinking",
+}
 HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 
@@ -57,7 +68,9 @@ def test_what_starts_no_work_is_not_counted_and_hears_of_no_limit():
 def test_each_api_hears_it_in_its_own_words():
     client = client_of("1/minute")
     client.post("/generate")
-    assert "too many requests" in client.post("/v1/completions").json()["error"]["message"]
+    theirs = client.post("/v1/completions").json()["error"]
+    assert "too many requests" in theirs["message"]
+    assert theirs["code"] == "rate_limit_exceeded"
     ours = client.post("/generate").json()
     assert ours["success"] is False
     assert "too many requests" in ours["error"]
@@ -78,3 +91,11 @@ def test_a_flood_is_told_of_once_in_the_log():
     told = [line for line in lines if "whom" in line]
     assert [line["whom"] for line in told[:1]] == ["client 203.0.113.7"]
     assert len(told) < 19
+
+
+def test_every_route_that_changes_something_either_counts_as_work_or_is_none():
+    """A new one has to be put into one of the two lists."""
+    paths = create_app(Settings(BACKENDS=["echo"])).openapi()["paths"]
+    posts = {path for path, operations in paths.items() if "post" in operations}
+    assert posts - STARTS_WORK == NO_WORK
+    assert posts >= STARTS_WORK

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from server.limiting.limiter import RateLimiter
 from server.limiting.stores import RETRY_S
-from tests.redis_server import MISSING, PROGRAM, RedisServer
+from tests.redis_server import MISSING, PATIENCE_S, PROGRAM, RedisServer
 from tests.server.doubles import ManualClock
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -38,7 +38,7 @@ async def admitted(limiter: RateLimiter, tries: int, whom: str = "client 192.0.2
 
 def test_several_servers_count_together(redis: RedisServer):
     async def scenario() -> None:
-        one, two = RateLimiter("5/minute", redis.url), RateLimiter("5/minute", redis.url)
+        one, two = (RateLimiter("5/minute", redis.url, patience_s=PATIENCE_S) for _ in range(2))
         try:
             assert await admitted(one, 3) == 3
             assert await admitted(two, 4) == 2
@@ -56,7 +56,7 @@ def test_several_servers_count_together(redis: RedisServer):
 
 def test_requests_at_once_are_not_let_past_the_limit(redis: RedisServer):
     async def scenario() -> None:
-        limiter = RateLimiter("10/minute", redis.url)
+        limiter = RateLimiter("10/minute", redis.url, patience_s=PATIENCE_S)
         try:
             assert sum(await asyncio.gather(*(admitted(limiter, 1) for _ in range(60)))) == 10
         finally:
@@ -68,7 +68,7 @@ def test_requests_at_once_are_not_let_past_the_limit(redis: RedisServer):
 def test_while_redis_is_gone_this_process_counts_alone_and_says_so(redis: RedisServer):
     async def scenario() -> None:
         clock = ManualClock()
-        limiter = RateLimiter("3/minute", redis.url, clock)
+        limiter = RateLimiter("3/minute", redis.url, clock, patience_s=PATIENCE_S)
         try:
             assert await admitted(limiter, 3) == 3
             with capture_logs() as lines:
@@ -108,3 +108,16 @@ def test_without_the_package_the_setting_is_refused_with_what_to_do():
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
     assert "pip install redis" in ended.stderr.splitlines()[-1]
+
+
+def test_a_redis_that_hangs_holds_a_request_up_for_as_long_as_it_is_waited_for(redis: RedisServer):
+    async def scenario() -> None:
+        clock = ManualClock()
+        limiter = RateLimiter("2/minute", redis.url, clock, patience_s=0.05)
+        try:
+            with redis.hanging():
+                assert await admitted(limiter, 4) == 2
+        finally:
+            await limiter.close()
+
+    asyncio.run(scenario())
