@@ -27,6 +27,9 @@ To call one, write its name and its arguments between these marks, and nothing a
 {{"name": "function", "arguments": {{"argument": "value"}}}}
 </tool_call>
 {when}"""
+# Told so, a model of 135 million parameters makes an answer of what it gets; without the last line, it calls again.
+_RESULT = "The result of {name} is: {content}"
+_AFTER_RESULTS = "Now answer my question."
 _WHEN_FREE = "Where no function helps, answer in words."
 _WHEN_FORCED = "Answer with a call and nothing else."
 
@@ -128,8 +131,11 @@ def _in_words(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
     names = {call.get("id"): call["name"] for message in messages for call in message.tool_calls}
     for is_result, some in groupby(messages, lambda message: message.role == "tool"):
         if is_result:
-            results = (f"{names.get(one.tool_call_id, one.name or 'It')} gave: {one.content}" for one in some)
-            yield {"role": "user", "content": "\n".join(results)}
+            told = (
+                _RESULT.format(name=names.get(one.tool_call_id, one.name or "the call"), content=one.content)
+                for one in some
+            )
+            yield {"role": "user", "content": "\n".join([*told, _AFTER_RESULTS])}
             continue
         for message in some:
             calls = [_written(call) for call in message.tool_calls]

@@ -13,6 +13,7 @@ import pytest
 from backends.base import Done, Event, GenerationRequest, Message, Params, ToolCalls, Unsupported
 from backends.pytorch.forms import guide_for
 from backends.pytorch.tools import conversation
+from engine.chat_template import JinjaTemplate
 from tests.backends.pytorch.serving import error_of, events_of, request, requests_of, started, text_of, within
 from tests.tiny_model import TEMPLATE
 
@@ -50,7 +51,7 @@ HISTORY = (
     Message("user", "Weather?"),
     Message("assistant", "I look.", tool_calls=({"id": "c1", "name": "weather", "arguments": {"city": "Ulm"}},)),
     Message("tool", "rain", tool_call_id="c1", name="weather"),
-    Message("tool", "wind", tool_call_id="c2"),
+    Message("tool", "wind", tool_call_id="c2", name="gust"),
     Message("user", "And noon?"),
 )
 
@@ -79,6 +80,18 @@ def test_a_template_that_speaks_of_tools_is_given_them() -> None:
     assert messages[3] == {"role": "tool", "content": "rain", "tool_call_id": "c1", "name": "weather"}
 
 
+def test_such_a_template_writes_them_down() -> None:
+    messages, variables = conversation(asked(messages=HISTORY), SPEAKS_OF_TOOLS)
+    template = JinjaTemplate(SPEAKS_OF_TOOLS, {})
+    try:
+        text = template.render({**variables, "messages": messages}, True)
+    finally:
+        template.close()
+    assert text.count("use <tool_call>") == 1
+    assert '"function": {"name": "weather", "description": "Tell it."' in text
+    assert 'assistant: I look.[weather {"city": "Ulm"}]' in text
+
+
 def test_any_other_model_is_told_in_words() -> None:
     messages, variables = conversation(asked(messages=HISTORY), TEMPLATE)
     assert not variables
@@ -87,7 +100,7 @@ def test_any_other_model_is_told_in_words() -> None:
     assert system.startswith("Be brief.\n\n")
     assert '{"name": "weather", "description": "Tell it.", "parameters": {' in system
     assert call == 'I look.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Ulm"}}\n</tool_call>'
-    assert results == "weather gave: rain\nIt gave: wind"
+    assert results == "The result of weather is: rain\nThe result of gust is: wind\nNow answer my question."
 
 
 def test_without_a_system_message_there_is_one_about_the_tools() -> None:
