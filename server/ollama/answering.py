@@ -15,7 +15,7 @@ import orjson
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from backends.base import BackendError
 from server.caller import caller_of
@@ -30,13 +30,21 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
-class Work:
-    """What is to be done, in either way, under the id that it is given. `model`: the name that was asked for."""
+class Ask:
+    """A request whose body has been read. `model` is the name that was asked for, where that says what is wrong.
 
-    lines: Callable[[str], AsyncGenerator[Line, None]]
-    whole: Callable[[str], Awaitable[Line]]
+    `headers` are told beside the answer.
+    """
+
+    hub: Hub
+    request: Request
     model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def running(self) -> AbstractContextManager[str]:
+        """The context of the work. Gives its id."""
+        given = self.request.scope.get("state", {}).get("request_id", "")
+        return self.hub.running.enter(given, caller_of(self.request.scope))
 
 
 async def answered(response: Awaitable[Response]) -> Response:
@@ -49,42 +57,36 @@ async def answered(response: Awaitable[Response]) -> Response:
         return failure(error)
 
 
-def answer(hub: Hub, request: Request, work: Work, *, stream: bool) -> Response:
-    """Do the work of a request whose body has been read."""
-    caller = caller_of(request.scope)
-    given = request.scope.get("state", {}).get("request_id", "")
+def in_one_piece(ask: Ask, whole: Callable[[str], Awaitable[Line]]) -> Response:
+    """What `whole`, given the id of the work, comes to."""
 
-    def running() -> AbstractContextManager[str]:
-        return hub.running.enter(given, caller)
-
-    return WhileConnected((_streamed if stream else _in_one_piece)(work, running))
-
-
-def _in_one_piece(work: Work, running: Callable[[], AbstractContextManager[str]]) -> ASGIApp:
     async def speak(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with running() as identity:
-                body = orjson.dumps(await work.whole(identity))
-            response = Response(body, headers={**work.headers, "content-type": JSON})
+            with ask.running() as identity:
+                body = orjson.dumps(await whole(identity))
+            response = Response(body, headers={**ask.headers, "content-type": JSON})
         except BackendError as error:
-            response = failure(error, work.model)
+            response = failure(error, ask.model)
         except asyncio.CancelledError:  # nobody hears this if it is because the client has left
             await failure(STOPPING)(scope, receive, send)
             raise
         await response(scope, receive, send)
 
-    return speak
+    return WhileConnected(speak)
 
 
-def _streamed(work: Work, running: Callable[[], AbstractContextManager[str]]) -> ASGIApp:
-    """It ends in a line that says `done`, or in one that says what went wrong: before the first one, with a status."""
+def line_by_line(ask: Ask, lines: Callable[[str], AsyncGenerator[Line, None]]) -> Response:
+    """What `lines`, given the id of the work, yields, as it comes.
+
+    It ends in a line that says `done`, or in one that says what went wrong; before the first one, that has a status.
+    """
 
     async def speak(scope: Scope, receive: Receive, send: Send) -> None:
-        stream = LineStream(send, work.headers)
+        stream = LineStream(send, ask.headers)
         try:
-            with running() as identity:
-                async with aclosing(work.lines(identity)) as lines:
-                    async for line in lines:
+            with ask.running() as identity:
+                async with aclosing(lines(identity)) as told:
+                    async for line in told:
                         await stream.line(line)
         except TimeoutError:
             log.info("a client reads nothing of its answer")
@@ -95,9 +97,9 @@ def _streamed(work: Work, running: Callable[[], AbstractContextManager[str]]) ->
             raise
         except BackendError as error:
             if not stream.begun:
-                await failure(error, work.model)(scope, receive, send)
+                await failure(error, ask.model)(scope, receive, send)
                 return
-            await stream.line(error_body(failure_text(error, work.model)))
+            await stream.line(error_body(failure_text(error, ask.model)))
         await stream.end()
 
-    return speak
+    return WhileConnected(speak)

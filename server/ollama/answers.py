@@ -6,11 +6,11 @@ A form knows how text, thinking and calls are laid out; the rest of a line is th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from backends.base import Done, Event, Reasoning, Text, TokenLogprob, ToolCalls
+from backends.base import BackendFailed, Done, Event, Reasoning, Text, TokenLogprob, ToolCalls
 from server.ollama.lines import created_at
 from server.ollama.stopwatch import Stopwatch
 
@@ -25,6 +25,13 @@ class Piece:
     thinking: str = ""
     calls: list[dict[str, object]] = field(default_factory=list)
     logprobs: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, other: Piece) -> None:
+        """Put another piece behind this one."""
+        self.text += other.text
+        self.thinking += other.thinking
+        self.calls += other.calls
+        self.logprobs += other.logprobs
 
 
 class Form(ABC):
@@ -82,20 +89,22 @@ class Teller:
         """What a stream says of an event."""
         self._stopwatch.see(event)
         if isinstance(event, Done):
-            yield self.last(event)
+            yield self._last(event)
         elif (piece := self._piece(event)) is not None:
             yield self._form.line(piece)
 
-    def gather(self, event: Event, whole: Piece) -> None:
-        """Add what an event brings to what there is."""
-        self._stopwatch.see(event)
-        if (piece := self._piece(event)) is not None:
-            whole.text += piece.text
-            whole.thinking += piece.thinking
-            whole.calls += piece.calls
-            whole.logprobs += piece.logprobs
+    async def whole(self, events: AsyncIterator[Event]) -> Line:
+        """The one line that says it all."""
+        whole = Piece()
+        async for event in events:
+            self._stopwatch.see(event)
+            if isinstance(event, Done):
+                return self._last(event, whole)
+            if (piece := self._piece(event)) is not None:
+                whole.add(piece)
+        raise BackendFailed("The answer had no end. Try again.")
 
-    def last(self, done: Done, whole: Piece | None = None) -> Line:
+    def _last(self, done: Done, whole: Piece | None = None) -> Line:
         """The last line. Ollama's reason for an end in a tool's call is `stop`, too."""
         reason = "length" if done.finish_reason == "length" else "stop"
         return self._form.last(reason, self._stopwatch.metrics(done), whole)

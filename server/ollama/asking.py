@@ -9,18 +9,17 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backends.base import BackendFailed, Done, Event, GenerationRequest
+from backends.base import Event, GenerationRequest
 from server.caller import caller_of
 from server.hub import Hub
-from server.ollama.answering import Line, Work, answer
-from server.ollama.answers import Form, Piece, Teller
+from server.ollama.answering import Ask, Line, in_one_piece, line_by_line
+from server.ollama.answers import Form, Teller
 from server.ollama.errors import Refused
-from server.ollama.lines import JSON, unheeded_header
-from server.ollama.options import read_options
+from server.ollama.lines import unheeded_header
+from server.ollama.options import Options, read_options
 from server.ollama.requests import AnswerRequest
 from server.ollama.stopwatch import Stopwatch
 from server.ollama.window import Window, fit
@@ -45,17 +44,8 @@ class Asking:
 
     def answer(self, prompt: GenerationRequest) -> Response:
         """The answer to `prompt`, which has what the model is shown. Raises Refused."""
-        asked = self.asked
-        options = read_options(asked.options, self.entry.temperature)
-        full = replace(
-            prompt,
-            model=self.entry.name,
-            params=options.params,
-            think=None if asked.think is None else bool(asked.think),
-            response_format=asked.response_format,
-            logprobs=asked.top_logprobs if asked.logprobs else None,
-            fairness_key=caller_of(self.request.scope).client,
-        )
+        asked, options = self.asked, read_options(self.asked.options, self.entry.temperature)
+        full = self._filled(prompt, options)
         window = Window(self.entry.context_length, options.num_ctx, asked.truncate)
         teller = Teller(self.form, Stopwatch())
 
@@ -66,29 +56,42 @@ class Asking:
                         yield line
 
         async def whole(identity: str) -> Line:
-            piece = Piece()
             async with aclosing(self._events(replace(full, request_id=identity), window)) as events:
-                async for event in events:
-                    teller.gather(event, piece)
-                    if isinstance(event, Done):
-                        return teller.last(event, piece)
-            raise BackendFailed("The answer had no end.")
+                return await teller.whole(events)
 
-        headers = unheeded_header((*asked.unheeded, *options.unheeded))
-        return answer(self.hub, self.request, Work(lines, whole, asked.asked, headers), stream=asked.stream)
+        ask = Ask(self.hub, self.request, asked.asked, unheeded_header((*asked.unheeded, *options.unheeded)))
+        return line_by_line(ask, lines) if asked.stream else in_one_piece(ask, whole)
 
-    async def load(self) -> Response:
+    def load(self) -> Response:
         """Nothing is asked: have the model in memory, or out of it, for as long as that is meant to be."""
-        unloads = self.asked.keep_alive == 0
-        if unloads:
-            await self.hub.unload_model(self.entry.name)
-        else:
+
+        async def whole(identity: str) -> Line:
+            del identity
+            if self.asked.keep_alive == 0:
+                await self.hub.unload_model(self.entry.name)
+                return self.form.last("unload", {})
             with self.hub.residence.used(self.entry.name, self.asked.keep_alive):
                 async with aclosing(self.hub.make_ready(self.entry.name)) as steps:
                     async for _ in steps:
                         pass
-        body = self.form.last("unload" if unloads else "load", {})
-        return Response(orjson.dumps(body), headers={**unheeded_header(self.asked.unheeded), "content-type": JSON})
+            return self.form.last("load", {})
+
+        return in_one_piece(Ask(self.hub, self.request, self.asked.asked, unheeded_header(self.asked.unheeded)), whole)
+
+    def _filled(self, prompt: GenerationRequest, options: Options) -> GenerationRequest:
+        """`prompt` with all that was asked for beside it. Raises Refused."""
+        think = None if self.asked.think is None else bool(self.asked.think)
+        if think and "thinking" not in self.entry.capabilities:
+            raise Refused(f'"{self.asked.asked}" does not support thinking')
+        return replace(
+            prompt,
+            model=self.entry.name,
+            params=options.params,
+            think=think,
+            response_format=self.asked.response_format,
+            logprobs=self.asked.top_logprobs if self.asked.logprobs else None,
+            fairness_key=caller_of(self.request.scope).client,
+        )
 
     async def _events(self, prompt: GenerationRequest, window: Window) -> AsyncGenerator[Event, None]:
         with self.hub.residence.used(self.entry.name, self.asked.keep_alive):

@@ -29,7 +29,7 @@ async def _chat(hub: Hub, request: Request, body: Mapping[str, object]) -> Respo
     entry = await resolve(hub, asked.asked)
     asking = Asking(hub, request, entry, asked, ChatForm(asked.asked))
     if not asked.messages:
-        return await asking.load()
+        return asking.load()
     for message in asked.messages:
         check_images(message.images, entry)
     messages = tuple(_message(message) for message in asked.messages)
@@ -39,7 +39,7 @@ async def _chat(hub: Hub, request: Request, body: Mapping[str, object]) -> Respo
         model="",
         messages=messages[:-1] if begun else messages,
         resume_text=begun,
-        tools=tuple(tool.model_dump(exclude_unset=True) for tool in asked.tools),
+        tools=tuple(tool.model_dump() for tool in asked.tools),
     )
     return asking.answer(prompt)
 

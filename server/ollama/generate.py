@@ -32,7 +32,7 @@ async def _generate(hub: Hub, request: Request) -> Response:
     check_images(asked.images, entry)
     asking = Asking(hub, request, entry, asked, GenerateForm(asked.asked))
     if not asked.prompt:
-        return await asking.load()
+        return asking.load()
     if asked.raw:
         prompt = GenerationRequest("", "", prompt=asked.prompt)
     else:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from backends.base import Loading
 from server.hub import Hub
-from server.ollama.answering import Line, Work, answer, answered
+from server.ollama.answering import Ask, Line, answered, in_one_piece, line_by_line
 from server.ollama.lines import unheeded_header
 from server.ollama.models import digest
 from server.ollama.names import find
@@ -44,7 +44,8 @@ async def _pull(hub: Hub, request: Request) -> Response:
         return SUCCESS
 
     headers = unheeded_header((*asked.unknown, *(("insecure",) if asked.insecure else ())))
-    return answer(hub, request, Work(lines, whole, headers=headers), stream=asked.stream)
+    ask = Ask(hub, request, headers=headers)
+    return line_by_line(ask, lines) if asked.stream else in_one_piece(ask, whole)
 
 
 async def _lines(hub: Hub, name: str) -> AsyncGenerator[Line, None]:

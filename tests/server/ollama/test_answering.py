@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message
 
 from server.hub import Hub
-from server.ollama.answering import Line, Work, answer
+from server.ollama.answering import Ask, Line, in_one_piece, line_by_line
 from server.ollama.lines import LineStream
 from tests.server.doubles import eventually
 
@@ -39,7 +40,7 @@ class Wire:
         return b"".join(message.get("body", b"") for message in self.sent)
 
 
-def endless(identities: list[str]) -> Work:
+def endless(ask: Ask, identities: list[str], *, stream: bool) -> Response:
     """One line, and then nothing until it is cut."""
 
     async def lines(identity: str) -> AsyncGenerator[Line, None]:
@@ -51,14 +52,14 @@ def endless(identities: list[str]) -> Work:
         identities.append(identity)
         return await asyncio.Event().wait() and {}
 
-    return Work(lines, whole)
+    return line_by_line(ask, lines) if stream else in_one_piece(ask, whole)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_server_that_stops_says_so(stream: bool) -> None:
     async def test() -> None:
         wire, hub, identities = Wire(), Hub([]), list[str]()
-        response = answer(hub, Request(SCOPE), endless(identities), stream=stream)
+        response = endless(Ask(hub, Request(SCOPE)), identities, stream=stream)
         speaking = asyncio.create_task(response(SCOPE, wire.receive, wire.send))
         await eventually(lambda: identities)
         if stream:

@@ -38,7 +38,8 @@ TOOL = {"type": "function", "function": {"name": "add", "description": "Adds.", 
 
 @pytest.fixture
 def puppet() -> Puppet:
-    return Puppet(ModelInfo("toy", temperature=0.2), ModelInfo("other", capabilities=("completion", "continue")))
+    thinker = ModelInfo("toy", temperature=0.2, capabilities=("completion", "thinking"))
+    return Puppet(thinker, ModelInfo("other", capabilities=("completion", "continue")))
 
 
 @pytest.fixture
@@ -141,6 +142,12 @@ def test_what_is_asked_for_reaches_the_backend(client: TestClient, puppet: Puppe
     assert request.response_format == {"type": "json_schema", "schema": {"type": "object"}}
     assert request.params == Params(temperature=0.2, top_p=0.9, top_k=40, max_tokens=5, seed=3, stop=("END",))
     assert request.fairness_key == "testclient"
+
+
+def test_not_to_think_is_fine_for_whoever_cannot(client: TestClient, puppet: Puppet) -> None:
+    puppet.say(DONE)
+    ask(client, model="other", think=False)
+    assert puppet.requests[0].think is False
 
 
 def test_json_is_a_format(client: TestClient, puppet: Puppet) -> None:
@@ -260,6 +267,8 @@ def test_what_fails_later_is_the_last_line(client: TestClient, puppet: Puppet) -
         ({"format": "xml"}, 400, 'invalid format: "xml"; expected "json" or a valid JSON Schema object'),
         ({"format": 7}, 400, "format"),
         ({"think": "very"}, 400, "think"),
+        ({"model": "other", "think": True}, 400, '"other" does not support thinking'),
+        ({"model": "other", "think": "low"}, 400, '"other" does not support thinking'),
         ({"keep_alive": "5"}, 400, "keep_alive: '5' is not a duration. A unit is missing, such as s in 30s."),
         ({"top_logprobs": 21}, 400, "top_logprobs: Input should be less than or equal to 20."),
         ({"tools": [{"type": "function"}]}, 400, "tools.0.function: Field required."),
