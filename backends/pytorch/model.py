@@ -28,6 +28,7 @@ from backends.base import (
 )
 from backends.pytorch.answer import Answer
 from backends.pytorch.likelihoods import as_logprobs
+from backends.pytorch.names import Names
 from backends.pytorch.prompts import Prompts
 from backends.pytorch.stats import as_stats
 from engine.config import EngineConfig
@@ -77,7 +78,8 @@ class ServedModel:
         self._changed = changed
         self._measured = measured
         self._ready: Ready | None = None
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, Answer] = {}  # by what the engine calls them
+        self._names = Names()
         self._prompts = Prompts()
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -112,20 +114,22 @@ class ServedModel:
 
     async def answer(self, request: GenerationRequest, arrived: float) -> AsyncGenerator[Event, None]:
         """Answer `request`, which came at `arrived`, once the model is ready. Closing the generator frees its slot."""
-        answer = self._answers[request.request_id] = Answer(arrived, request.n, len(request.resume_token_ids))
+        name = self._names.give(request.request_id)
+        answer = self._answers[name] = Answer(arrived, request.n, len(request.resume_token_ids))
         try:
             async with aclosing(self.loading()) as loading:
                 async for done, total in loading:
                     yield Progress("loading", done, total, message=f"Loading {self.info.name}")
-            self._worker.submit(await self._prompts.prepare(request, self._engine()))
+            prepared = await self._prompts.prepare(request, self._engine())
+            self._worker.submit(replace(prepared, request_id=name))
             if self.ended:  # meanwhile
                 raise BackendFailed(CLOSED)
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     yield event
         finally:
-            self._worker.abort(request.request_id)
-            self._answers.pop(request.request_id, None)
+            self._worker.abort(name)
+            self._answers.pop(name, None)
             self._end_if_idle()
 
     async def count_tokens(self, request: GenerationRequest) -> int:
