@@ -93,7 +93,7 @@ def create_app(settings: Settings, admission: Admission | None = None) -> FastAP
         title="Switchboard",
         description="Chat with pluggable model backends.",
         version=VERSION,
-        docs_url=None,  # its page would load scripts from another origin
+        docs_url=None,  # its page would load scripts from another origin: ours is one of the pages
         redoc_url=None,
         lifespan=lifespan,
     )
