@@ -1,7 +1,7 @@
 """Makes a conversation fit into what the model can read, as Ollama does: the oldest messages go first.
 
 The system's messages and the last one always stay. Where tokens cannot be counted exactly, whoever answers has to see
-to it: the request is left as it is then.
+to what is shown: only the answer's length is bounded then.
 """
 
 from __future__ import annotations
@@ -46,14 +46,19 @@ async def fit(hub: Hub, request: GenerationRequest, window: Window) -> Generatio
         return request
     count = await hub.count_tokens(request)
     if not count.exact:
-        return request
+        return _bounded(request, tokens) if window.narrower else request
     room = tokens - min(asked or tokens // 8, tokens // 2)
     if window.truncate and count.n > room:
         request, count = await _shortened(hub, request, room)
     if count.n >= tokens:
         raise ContextOverflow(f"The prompt has {count.n:,} tokens, and there is room for {tokens:,}.")
-    left = tokens - count.n
-    return replace(request, params=replace(request.params, max_tokens=min(asked or left, left)))
+    return _bounded(request, tokens - count.n)
+
+
+def _bounded(request: GenerationRequest, most: int) -> GenerationRequest:
+    """`request` for an answer of at most so many tokens."""
+    asked = request.params.max_tokens or most
+    return replace(request, params=replace(request.params, max_tokens=min(asked, most)))
 
 
 async def _shortened(hub: Hub, request: GenerationRequest, room: int) -> tuple[GenerationRequest, TokenCount]:

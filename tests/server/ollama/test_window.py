@@ -118,6 +118,8 @@ def test_where_tokens_are_only_guessed_whoever_answers_sees_to_it() -> None:
     backend.exact = False
     request = asked()
     assert fitted(request, Window(100), backend) is request
+    bounded = fitted(request, Window(4000, num_ctx=100), backend)
+    assert (bounded.messages, bounded.params.max_tokens) == (request.messages, 100)
 
 
 def test_the_answer_of_a_tool_goes_with_its_call() -> None:
