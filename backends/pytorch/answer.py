@@ -76,7 +76,8 @@ class Answer:
         choice.tokens += len(output.new_token_ids)
         choice.textless += output.new_token_ids
         if output.finish_reason == "stop" and choice.logprobs and not choice.logprobs[-1].data:
-            choice.textless.pop(), choice.logprobs.pop()  # the token that ended it is no part of the text
+            choice.textless.pop()  # the token that ended it is no part of the text
+            choice.logprobs.pop()
         if output.text or (output.finish_reason == "length" and choice.logprobs):
             logprobs = tuple(choice.logprobs) or None
             self._events.put_nowait(Text(output.text, tuple(choice.textless), logprobs, output.index))

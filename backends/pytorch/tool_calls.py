@@ -47,15 +47,12 @@ class CallReader:
         self._held += piece.text
         self._token_ids += piece.token_ids
         self._logprobs += piece.logprobs or ()
-        while (start := self._held.find(OPEN)) >= 0 and (end := self._held.find(CLOSE, start)) >= 0:
-            call = _parse(self._held[start + len(OPEN) : end])
-            words, rest = self._held[:start].rstrip(), self._held[end + len(CLOSE) :]
-            yield from self._said(words if call else self._held[: end + len(CLOSE)])
-            self._held = rest
-            if call is not None:
-                self.called = True
-                self._token_ids, self._logprobs = [], []
-                yield ToolCalls((call,), self._index)
+        while (found := _first_call(self._held)) is not None:
+            words, call, self._held = found
+            yield from self._said(words.rstrip())
+            self.called = True
+            self._token_ids, self._logprobs = [], []
+            yield ToolCalls((call,), self._index)
         sure = self._held[: self._certain()].rstrip()
         self._held = self._held[len(sure) :]
         yield from self._said(sure)
@@ -78,6 +75,17 @@ class CallReader:
             return start
         sizes = range(min(len(OPEN), len(self._held)), 0, -1)
         return len(self._held) - next((size for size in sizes if self._held.endswith(OPEN[:size])), 0)
+
+
+def _first_call(text: str) -> tuple[str, dict[str, Any], str] | None:
+    """The words before the first whole call, the call, and what follows. An argument may hold a closing mark."""
+    before, opened, rest = text.partition(OPEN)
+    end = rest.find(CLOSE) if opened else -1
+    while end >= 0:
+        if (call := _parse(rest[:end])) is not None:
+            return before, call, rest[end + len(CLOSE) :]
+        end = rest.find(CLOSE, end + 1)
+    return None
 
 
 def _parse(text: str) -> dict[str, Any] | None:

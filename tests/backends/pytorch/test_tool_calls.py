@@ -13,6 +13,7 @@ from backends.pytorch.tool_calls import CallReader, with_calls
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"a": [1, "né"]}}\n</tool_call>'
 OTHER = '<tool_call>\n{"name": "g", "arguments": {}}\n</tool_call>'
+MARKED = '<tool_call>\n{"name": "f", "arguments": {"a": "</tool_call> <tool_call>"}}\n</tool_call>'
 CALLED, AND_OTHER = ("f", {"a": [1, "né"]}), ("g", {})
 
 
@@ -31,6 +32,7 @@ ANSWERS = [
     (CALL, "", [CALLED]),
     (f"\n{CALL}\n{OTHER}\n", "", [CALLED, AND_OTHER]),
     (f"I look.\n{CALL}", "I look.", [CALLED]),
+    (f"{MARKED}\n{OTHER}", "", [("f", {"a": "</tool_call> <tool_call>"}), AND_OTHER]),
     (f"</tool_call> first {CALL} then", "</tool_call> first then", [CALLED]),
     ("a < b <tool <tool_call", "a < b <tool <tool_call", []),
     ('cut <tool_call>\n{"name": "f", "argum', 'cut <tool_call>\n{"name": "f", "argum', []),
