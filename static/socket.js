@@ -14,6 +14,7 @@ const NEVER_AGAIN = new Set([4400, UNAUTHORIZED, 4404]);
 const AT_ONCE = 4408;
 const FRAME_TOO_BIG = 1009;
 const MOST_TRIES = 5;
+const LONGEST_SILENT_WAIT_S = 5; // of a command that came too soon; past it whoever said it is told
 const WHEN_TOLD = new Set([1012, 1013, 4429]);
 
 /**
@@ -30,6 +31,11 @@ export function retryDelay(code, reason, attempt, random) {
   if (WHEN_TOLD.has(code) && told) return Math.min(Number(told[1]), 3600) * 1000 * (1 + random / 4);
   const delay = Math.min(FIRST_DELAY_MS * 2 ** attempt, LONGEST_DELAY_MS);
   return delay * (0.8 + 0.4 * random);
+}
+
+/** Whether the server asks to say a command again in a moment. After a long wait nobody expects an answer any more. */
+function isSoonOver({ code, seq, cmd_id, retry_after }) {
+  return code === "rate_limited" && seq === undefined && !(cmd_id && retry_after > LONGEST_SILENT_WAIT_S);
 }
 
 /** 128 random bits in hexadecimal: the name of a command. */
@@ -128,7 +134,7 @@ export class ConversationSocket extends EventTarget {
   #receive(text) {
     const frame = JSON.parse(text);
     clearTimeout(this.#silenceTimer);
-    if (frame.code === "rate_limited" && frame.seq === undefined) return this.#sayAgainIn(frame.retry_after ?? 1);
+    if (isSoonOver(frame)) return this.#sayAgainIn(frame.retry_after ?? 1);
     if (frame.cmd_id && (frame.type === "ack" || frame.type === "error" || frame.type === "pong")) {
       this.settle(frame.cmd_id);
     }

@@ -5,6 +5,7 @@ Knows the protocol and the hub; what is said, and in which order, is the session
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import structlog
@@ -50,6 +51,7 @@ COMMANDS_AT_ONCE = 40
 REFUSALS_IN_A_ROW = 40
 RETRY_AFTER_S = 5
 MAX_SEQ_DIGITS = 15
+TOO_MANY_REQUESTS = "That is more than this server does for one client in so short a time."
 STARTS_WORK = (UserCommand, EditCommand, RegenerateCommand, ContinueCommand)
 
 
@@ -171,7 +173,7 @@ class Conversing:
         self._refusals += 1
         if self._refusals >= REFUSALS_IN_A_ROW:
             self._connection.close(CloseCode.FLOOD, f"retry_after={RETRY_AFTER_S}")
-        return _too_much(wait, _cmd_id(text))
+        return _too_much("That is too much at once.", wait, _cmd_id(text))
 
     async def _answer(self, text: str | None) -> Message | None:
         try:
@@ -192,7 +194,8 @@ class Conversing:
         if isinstance(command, STARTS_WORK) and not self._hub.was_done(session, command):
             verdict = await self._limiter.take(self._whom)
             if verdict is not None and verdict.wait_s > 0:
-                return _too_much(verdict.wait_s, command.cmd_id)
+                again = f"Try again in {math.ceil(verdict.wait_s)} seconds."
+                return _too_much(f"{TOO_MANY_REQUESTS} {again}", verdict.wait_s, command.cmd_id)
         try:
             return self._hub.execute(session, command)
         except CommandRefused as refused:
@@ -205,10 +208,8 @@ class Conversing:
         return ErrorMessage(code=bad.code, message=bad.message, cmd_id=bad.cmd_id)
 
 
-def _too_much(wait_s: float, cmd_id: str | None) -> ErrorMessage:
-    return ErrorMessage(
-        code="rate_limited", message="That is too much at once.", cmd_id=cmd_id, retry_after=round(wait_s, 3)
-    )
+def _too_much(message: str, wait_s: float, cmd_id: str | None) -> ErrorMessage:
+    return ErrorMessage(code="rate_limited", message=message, cmd_id=cmd_id, retry_after=round(wait_s, 3))
 
 
 def _cmd_id(text: str | None) -> str | None:

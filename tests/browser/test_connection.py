@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
-from tests.browser.servers import CuttingProxy, Server
+from tests.browser.servers import SCRIPTED, CuttingProxy, Server
 
 pytestmark = pytest.mark.browser
 
@@ -139,3 +139,18 @@ def test_a_message_too_long_for_a_frame_is_given_back(chat: ChatPage) -> None:
     expect(chat.input).to_have_value(text)
     chat.wait_connected()
     assert chat.ask("short") == "short"
+
+
+def test_a_message_past_the_rate_limit_is_given_back_with_when_to_ask_again(open_page: OpenPage) -> None:
+    server = Server(BACKENDS=SCRIPTED, RATE_LIMIT="1/hour", RATE_LIMIT_LOOPBACK="on").start()
+    try:
+        chat = open_page(server).open()
+        assert chat.ask("hello") == "hello"
+        chat.say("one too many")
+        expect(chat.errors).to_contain_text("Too many messages at once.")
+        expect(chat.errors).to_contain_text("Try again in")
+        expect(chat.input).to_have_value("one too many")
+        expect(chat.users).to_have_text(["hello"])
+        expect(chat.connection).not_to_have_text("Disconnected")
+    finally:
+        server.stop()

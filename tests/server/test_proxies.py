@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 from server.proxies import Hop, Proxies, TrustedProxies, hop_at
 
@@ -158,3 +162,29 @@ def test_a_proxy_on_this_machine_that_nobody_trusts_is_told_of_once():
             asyncio.run(proxies(scope, never, nowhere))
     assert [line["log_level"] for line in lines] == ["warning"]
     assert "TRUSTED_PROXIES" in lines[0]["event"]
+
+
+# The whole application
+
+
+def test_a_page_that_came_over_tls_by_a_trusted_proxy_is_our_own(serve: Callable[..., str]):
+    at = {"host": "chat.example", "origin": "https://chat.example", "x-forwarded-proto": "https"}
+
+    def status(address: str) -> int:
+        asked = {"prompt": "Hi", "max_tokens": 1}
+        return httpx.post(f"{address}/v1/completions", json=asked, headers=at).status_code
+
+    assert status(serve(trusted_proxies=PROXY, allowed_hosts="chat.example")) == 200
+    assert status(serve(allowed_hosts="chat.example")) == 403, "of a stranger's word the server takes no scheme"
+
+
+def test_its_websocket_is_too_and_the_log_names_the_client(serve: Callable[..., str]):
+    async def scenario(address: str) -> None:
+        headers = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.7"}
+        url = address.replace("http", "ws") + "/ws"
+        async with connect(url, origin=Origin(address.replace("http", "https")), additional_headers=headers) as socket:
+            assert "system" in str(await socket.recv())
+
+    with capture_logs() as lines:
+        asyncio.run(scenario(serve(trusted_proxies=PROXY)))
+    assert [line["client"] for line in lines if line["event"] == "socket opened"] == ["203.0.113.7"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from backends.base import Done, Text
-from server.admission import Admission
-from server.hub import Hub
-from server.limiting.limiter import RateLimiter
-from server.measures.exposition import Measured
-from tests.server.measures.engine import Engine
+from tests.server.measures.engine import everything
 
 ROOT = Path(__file__).resolve().parents[3]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text())
@@ -41,15 +35,8 @@ def queries() -> Iterator[tuple[str, str]]:
 
 def told() -> dict[str, set[str]]:
     """The name of every sample that the server can tell, and its labels."""
-    hub = Hub([Engine()])
-    watch = hub.answer_measures.began()
-    watch.answers("echo/echo")
-    watch.saw(Text("a"))
-    watch.saw(Done("stop"))
-    watch.failed("internal")
-    watch.ended()
     registry = CollectorRegistry()
-    registry.register(Measured(hub, RateLimiter("off"), Admission(), Counter({200: 1})))
+    registry.register(everything())
     ProcessCollector(registry=registry)
     return {sample.name: set(sample.labels) for family in registry.collect() for sample in family.samples}
 

@@ -9,12 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from backends.base import BackendFailed, GenerationRequest, ModelNotFound
 from backends.echo import EchoBackend
-from server.admission import Admission
 from server.hub import Hub
-from server.limiting.limiter import RateLimiter
-from server.measures.exposition import Measured
 from tests.server.doubles import Client, ManualClock, Puppet
-from tests.server.measures.engine import Engine
+from tests.server.measures.engine import Engine, measured
 from tests.server.serving import joined, serving
 
 ECHO = {"model_name": "echo/echo"}
@@ -23,7 +20,7 @@ PUPPET = {"model_name": "puppet/toy"}
 
 def read(hub: Hub, statuses: Counter[int] | None = None) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(Measured(hub, RateLimiter("off"), Admission(), statuses or Counter()))
+    registry.register(measured(hub, statuses))
     return registry
 
 
