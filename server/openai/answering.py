@@ -64,6 +64,14 @@ class Answering:
         del receive
         stream = EventStream(send)
         try:
+            await self._tell(stream, asked, model, scope)
+            await stream.finish()
+        except TimeoutError:
+            log.info("a client reads nothing of its answer")
+
+    async def _tell(self, stream: EventStream, asked: AnswerRequest, model: str, scope: Scope) -> None:
+        """All but the end."""
+        try:
             with self._asking(asked, model, scope) as (events, form):
                 async with aclosing(events), stream.kept_alive(self._ping_every_s):
                     async for event in events:
@@ -71,9 +79,6 @@ class Answering:
                             await stream.data(piece)
             for piece in form.rest():
                 await stream.data(piece)
-        except TimeoutError:
-            log.info("a client reads nothing of its answer")
-            return
         except asyncio.CancelledError:
             await stream.data(orjson.dumps(STOPPING))
             await stream.finish()
@@ -82,7 +87,6 @@ class Answering:
             if not stream.begun:
                 raise
             await stream.data(orjson.dumps(failure_body(error)))
-        await stream.finish()
 
     @contextmanager
     def _asking(self, asked: AnswerRequest, model: str, scope: Scope) -> Iterator[tuple[Events, Form]]:

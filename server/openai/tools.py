@@ -17,7 +17,10 @@ WORDS = ("auto", "none", "required")
 
 
 class FunctionTool(Strict):
-    """A function, with a JSON Schema for its arguments. Arguments always keep to it, `strict` or not."""
+    """A function, with a JSON Schema for its arguments.
+
+    The engine has arguments keep to it, `strict` or not, as other backends do where their server does.
+    """
 
     name: FunctionName
     description: Description = ""
@@ -74,7 +77,7 @@ class Choice(Strict):
 
 
 class JsonSchema(Strict):
-    """The schema that an answer keeps to, `strict` or not. Its name and description are the caller's own."""
+    """The schema that an answer keeps to, `strict` or not; the name and the description change nothing."""
 
     name: FunctionName
     description: Description = ""

@@ -12,7 +12,7 @@ from backends.base import BackendFailed, Done, GenerationRequest, Params, Text
 from backends.echo import EchoBackend
 from server.hub import Hub
 from server.merging import Events, merged, one_by_one
-from tests.server.doubles import Puppet, eventually
+from tests.server.doubles import PATIENCE_S, Puppet, eventually
 
 
 def asked(prompt: str, **more: Any) -> GenerationRequest:
@@ -42,7 +42,7 @@ def test_the_first_failure_ends_all() -> None:
         with pytest.raises(BackendFailed, match="It broke"):
             await texts(merged(answers))
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_who_takes_no_more_ends_all() -> None:
@@ -53,7 +53,7 @@ def test_who_takes_no_more_ends_all() -> None:
             assert isinstance(await anext(events), Text)
         assert sorted(puppet.cancelled) == ["ask a", "ask b"]
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_several_choices_are_asked_for_one_by_one_where_the_backend_makes_only_one() -> None:
@@ -70,7 +70,7 @@ def test_several_choices_are_asked_for_one_by_one_where_the_backend_makes_only_o
         assert len({each.request_id for each in puppet.requests}) == 3
         await hub.close()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_a_backend_that_branches_is_asked_once() -> None:
@@ -85,7 +85,7 @@ def test_a_backend_that_branches_is_asked_once() -> None:
         assert [each.n for each in puppet.requests] == [2]
         await hub.close()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_an_id_that_is_taken_is_another_one_for_the_backend() -> None:
@@ -103,7 +103,7 @@ def test_an_id_that_is_taken_is_another_one_for_the_backend() -> None:
         assert hub.active == 0
         await hub.close()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_a_seed_is_another_for_each_choice_also_at_its_end() -> None:

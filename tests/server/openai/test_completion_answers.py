@@ -124,3 +124,11 @@ def test_an_impossible_token_is_told_in_a_number_that_json_has() -> None:
     read = whole(CompletionForm(HEAD, [""], 1, 1), Text("a", logprobs=(token("a", -1.0, never),)), DONE)
     assert read.choices[0].logprobs is not None
     assert read.choices[0].logprobs.top_logprobs == [{"a": -9999.0}]
+
+
+def test_what_was_known_of_a_prompt_is_what_its_first_reader_knew() -> None:
+    ends = [Done("stop", Usage(10, cached, 3), index=index) for index, cached in ((1, 8), (0, 0), (2, 9))]
+    usage = whole(CompletionForm(HEAD, [""] * 3, n=3), *ends).usage
+    assert usage is not None
+    assert usage.prompt_tokens_details is not None
+    assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens) == (10, 0)
