@@ -238,7 +238,7 @@ def create_gate(settings: Settings, policy: OriginPolicy) -> Gate | None:
     if not asks_for_keys(settings):
         return None
     try:
-        return Gate.open(settings.path(settings.keys_file), policy)
+        return Gate(settings.path(settings.keys_file), policy)
     except KeyFileError as error:
         raise SettingsError(str(error)) from error
 
@@ -265,7 +265,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def warn_of_an_open_door(settings: Settings) -> None:
-    """Say so where a proxy brings others in and nobody is asked for a key: the proxy may ask, or nobody thought of it."""
+    """Say so where a proxy brings others in and nobody is asked for a key, in case nobody has thought of it."""
     if settings.trusted_proxies and settings.auth == "auto" and not asks_for_keys(settings):
         log.warning(
             "TRUSTED_PROXIES names a proxy, and whoever comes through it is let in. AUTH=on asks them for a key."

@@ -6,24 +6,32 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from server.openai.errors import error_body
+from server.ollama import errors as ollama
+from server.openai import errors as openai
 
 OPENAI = "/v1/"
-_CODES = {401: "invalid_api_key"}  # what OpenAI's clients know a refusal by
+OLLAMA = frozenset(
+    f"/api/{name}"
+    for name in ("copy", "create", "delete", "embed", "generate", "ps", "pull", "push", "show", "tags", "version")
+)
 APOLOGY = "Something went wrong in the server. Its log says what."
+_CODES = {401: "invalid_api_key"}  # what OpenAI's clients know a refusal by
+
+Body = Mapping[str, object]
 
 
 def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A refusal in the words that callers of `path` know."""
-    body = (
-        error_body(status, message, code=_CODES.get(status))
-        if path.startswith(OPENAI)
-        else {"success": False, "error": message}
-    )
-    return JSONResponse(body, status, headers)
+    return JSONResponse(_body(path, status, message), status, headers)
 
 
 def apology(path: str, request_id: str | None, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """What a caller of `path` hears of a failure of ours: under which id it is in the log, and nothing else."""
-    body = error_body(500, APOLOGY) if path.startswith(OPENAI) else {"success": False, "error": APOLOGY}
+    body = _body(path, 500, APOLOGY)
     return JSONResponse(body if request_id is None else {**body, "request_id": request_id}, 500, headers)
+
+
+def _body(path: str, status: int, message: str) -> Body:
+    if path.startswith(OPENAI):
+        return openai.error_body(status, message, code=_CODES.get(status))
+    return ollama.error_body(message) if path in OLLAMA else {"success": False, "error": message}

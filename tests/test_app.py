@@ -163,7 +163,7 @@ def test_whoever_wants_keys_on_loopback_needs_one_too(tmp_path: Path) -> None:
 )
 def test_a_proxy_that_brings_others_in_unasked_is_warned_of(proxies: list[str], auth: str, warned: bool) -> None:
     with structlog.testing.capture_logs() as lines:
-        warn_of_an_open_door(Settings(**{"TRUSTED_PROXIES": proxies, "AUTH": auth}))
+        warn_of_an_open_door(Settings(TRUSTED_PROXIES=proxies, AUTH=auth))
     assert any("AUTH=on" in line["event"] for line in lines) is warned
 
 

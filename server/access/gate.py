@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
+import structlog
 from starlette.types import Scope
 
 from server.access.credentials import Credentials, credentials_of, is_secure, query_of
@@ -25,7 +25,11 @@ from server.access.tokens import holds_key
 from server.caller import Caller, client_in
 from server.clock import Clock
 from server.origins import OriginPolicy
+from server.sparingly import Sparingly
 
+log = structlog.get_logger()
+
+TOLD_EVERY_S = 10.0  # the log, of one client's wrong keys
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SCHEME = 'Bearer realm="Switchboard"'
 NO_KEY = "This server asks for a key. Send it as Authorization: Bearer, or log in on the page."
@@ -48,21 +52,15 @@ class Denied:
 class Gate:
     """Tells who makes a request, or why they may not."""
 
-    def __init__(
-        self, keyring: Keyring, logins: Logins, tickets: Tickets, failures: Failures, policy: OriginPolicy
-    ) -> None:
-        self.keyring = keyring
-        self.logins = logins
-        self.tickets = tickets
-        self._failures = failures
-        self._policy = policy
-
-    @classmethod
-    def open(cls, keys: Path, policy: OriginPolicy, clock: Clock | None = None) -> Self:
-        """The gate to which the keys of that file belong. Raises KeyFileError."""
+    def __init__(self, keys: Path, policy: OriginPolicy, clock: Clock | None = None) -> None:
+        """`keys` is the file of those that open it. Raises KeyFileError."""
         clock = clock or Clock()
-        keyring = Keyring(keys, clock)
-        return cls(keyring, Logins(keyring, login_secret(keys), clock), Tickets(clock), Failures(clock), policy)
+        self.keyring = Keyring(keys, clock)
+        self.logins = Logins(self.keyring, login_secret(keys), clock)
+        self.tickets = Tickets(clock)
+        self._failures = Failures(clock)
+        self._sparingly = Sparingly(clock, TOLD_EVERY_S)
+        self._policy = policy
 
     def admit(self, scope: Scope) -> Caller | Denied:
         """Who makes the request of that scope."""
@@ -84,6 +82,8 @@ class Gate:
         if key is not None:
             return key
         wait = self._failures.add(client)
+        if (more := self._sparingly.say(client)) is not None:
+            log.warning("a wrong key was shown", client=client, wait_s=wait, more=more)
         if wait:
             return Denied(429, TOO_OFTEN, {"retry-after": str(wait)})
         return _unauthorized(WRONG_KEY, wrong=True)

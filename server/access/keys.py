@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say. The exit status: 0 done, 1 no such key, 2 it cannot be done."""
     options = _parser().parse_args(arguments)
     try:
-        path = load_settings().path(load_settings().keys_file)
+        settings = load_settings()
+        path = settings.path(settings.keys_file)
         return {"add": _add, "list": _list, "remove": _remove}[options.command](path, options)
     except (Unusable, KeyFileError, SettingsError) as error:
         print(error, file=sys.stderr)
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="make a key, and print it this once")
     add.add_argument("name", help="who or what it is for")
-    add.add_argument("--admin", action="store_true", help="it may also change what is everybody's, such as the models")
+    add.add_argument("--admin", action="store_true", help="it may also have models fetched that are not here yet")
     add.add_argument("--expires", metavar="30d", help="how long it is good: hours (12h), days (30d) or weeks (8w)")
     whose = add.add_mutually_exclusive_group()
     whose.add_argument(

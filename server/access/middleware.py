@@ -16,7 +16,7 @@ from server.access.rules import is_admins, is_open
 from server.caller import Caller
 from server.refusals import refusal
 
-ADMINS_ONLY = "That changes what is everybody's: it takes an administrator's key."
+ADMINS_ONLY = "To have a model fetched takes an administrator's key."
 
 
 class AccessMiddleware:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 OPEN = frozenset({"/", "/health", "/health/live", "/health/ready", "/version", "/api/login", "/api/logout"})
 OPEN_FOLDER = "/static/"
-ADMINS = frozenset({("POST", "/api/pull"), ("DELETE", "/api/delete"), ("POST", "/api/create"), ("POST", "/api/copy")})
+ADMINS = frozenset({("POST", "/api/pull")})
 
 
 def is_open(path: str) -> bool:
@@ -17,5 +17,5 @@ def is_open(path: str) -> bool:
 
 
 def is_admins(method: str, path: str) -> bool:
-    """Whether that changes what is everybody's: the models that lie on this machine."""
+    """Whether that changes what is everybody's: the models that lie where the server keeps them."""
     return (method, path) in ADMINS

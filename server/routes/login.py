@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -25,13 +26,22 @@ Refused = {"model": dict[str, Any], "description": 'Why not, as `{"error": "…"
 class LoginRequest(BaseModel):
     """A key, to log in with."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"key": "sb-3f9c0a7be412-…"}]})
 
     key: Annotated[str, Field(max_length=512)]
 
 
 class Me(BaseModel):
     """Who is asking. Without `authentication` everybody is the same one, and there is nothing to log in to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"authentication": True, "name": "Ann's laptop", "key": "3f9c0a7be412", "owner": "3f9c0a7be412"},
+                {"authentication": False, "admin": True},
+            ]
+        }
+    )
 
     authentication: bool
     name: Annotated[str | None, Field(description="The name of the key.")] = None
@@ -42,6 +52,10 @@ class Me(BaseModel):
 
 class Ticket(BaseModel):
     """What lets one WebSocket in: `/ws?ticket=…`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ticket": "mCkLkGnqPWzXhN0fRk0dI1mTq3wXbWc0nq8oD3E9yVY", "expires_in": 30}]}
+    )
 
     ticket: str
     expires_in: Annotated[int, Field(description="Seconds.")]
@@ -75,6 +89,7 @@ def _add_login(router: APIRouter, gate: Gate, connections: ConnectionManager) ->
         key = gate.key(wanted.key.strip(), client_in(request.scope))
         if isinstance(key, Denied):
             raise HTTPException(key.status, key.message.removesuffix("."), key.headers)
+        structlog.contextvars.bind_contextvars(key=key.id)
         begun, value = gate.logins.begin(key)
         scope = request.scope
         response.set_cookie(

@@ -12,7 +12,8 @@ from app import create_app
 from config import Settings
 from server.access.rules import is_open
 from tests.faults.guarded import guarded
-from tests.faults.whole_server import play, whole
+from tests.faults.whole_server import play, say, whole
+from tests.server.serving import joined
 
 SIMPLE: list[dict[str, str]] = [
     {"content-type": "text/plain"},
@@ -94,8 +95,10 @@ def reads() -> list[str]:
 def test_64_to_read_changes_nothing(reads: list[str]) -> None:
     async def scenario() -> None:
         async with whole() as server, server.http() as http:
-            session = (await http.post("/api/chat", json={"message": "Hi"})).json()["session_id"]
-            await server.hub.saved(server.hub.sessions.get(session))  # type: ignore[arg-type]
+            async with joined(server.ws) as client:
+                await client.send(say("Hi"))
+                await client.until("ai")
+                session = client.session
             before = await state(http)
             made = len(server.recital.requests)
             for path in reads:

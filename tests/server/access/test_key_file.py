@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import stat
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from server.access.key_file import KeyFileError, change_keys, read_keys, read_uses, uses_file, write_uses
+from server.access.key_file import Key, KeyFileError, change_keys, read_keys, read_uses, uses_file, write_uses
 from tests.server.access.keys_for_tests import add_key, id_of
 
 
@@ -38,11 +39,11 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path: Path):
     add_key(path)
     before = path.read_bytes()
 
-    def fail(keys: object) -> list[object]:
+    def fail(keys: Sequence[Key]) -> list[Key]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        change_keys(path, fail)  # type: ignore[arg-type]
+        change_keys(path, fail)
     assert path.read_bytes() == before
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from starlette.testclient import WebSocketDenialResponse
 
 from server.access.failures import ALLOWED
+from server.access.gate import WRONG_KEY
 from server.access.tokens import Token
 from tests.server.access.guarded_server import Guarded, guarded_server
 from tests.server.access.keys_for_tests import add_key, remove_key
@@ -63,15 +65,33 @@ def test_a_key_in_the_address_opens_nothing_and_is_told_where_it_belongs(server:
 
 
 @pytest.mark.parametrize(
-    ("path", "error"), [("/api/models", "success"), ("/v1/models", "error"), ("/v1/chat/completions", "error")]
+    ("path", "form"),
+    [
+        ("/api/models", {"success": False, "error": WRONG_KEY}),
+        ("/api/tags", {"error": WRONG_KEY}),
+        (
+            "/v1/models",
+            {
+                "error": {
+                    "message": WRONG_KEY,
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "invalid_api_key",
+                }
+            },
+        ),
+    ],
 )
-def test_a_refusal_has_the_form_of_its_api(server: Guarded, path: str, error: str):
-    refused = server.client.get(path, headers=server.bearer(str(Token.new()))).json()
-    message = refused["error"]["message"] if path.startswith("/v1/") else refused["error"]
-    assert error in refused
-    assert "not known here" in message
-    if path.startswith("/v1/"):
-        assert refused["error"]["code"] == "invalid_api_key"
+def test_a_refusal_has_the_form_of_its_api(server: Guarded, path: str, form: dict[str, object]):
+    assert server.client.get(path, headers=server.bearer(str(Token.new()))).json() == form
+
+
+def test_wrong_keys_are_told_to_the_log_once_in_a_while(tmp_path: Path):
+    with guarded_server(tmp_path) as server, structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            server.client.get("/api/me", headers=server.bearer(str(Token.new())))
+    told = [line for line in lines if line["event"] == "a wrong key was shown"]
+    assert [(line["log_level"], line["client"]) for line in told] == [("warning", "testclient")]
 
 
 def test_a_wrong_key_is_said_to_be_wrong(server: Guarded):
