@@ -114,11 +114,13 @@ def _sampling(request: GenerationRequest, facts: Facts) -> Iterator[Field]:
     params = request.params
     yield Field(("temperature",), params.temperature, "temperature", params.temperature != _USUAL.temperature)
     yield Field(("top_p",), params.top_p, "top_p", params.top_p not in (_USUAL.top_p, 1.0))
-    if params.top_k != _USUAL.top_k:
-        yield Field(("top_k",), params.top_k, "top_k", params.top_k > 0)  # 0, all tokens, is what OpenAI itself does
+    if params.top_k != _USUAL.top_k or facts.samples_further:
+        needed = params.top_k not in (0, _USUAL.top_k)  # 0, all tokens, is what OpenAI itself does
+        yield Field(("top_k",), params.top_k, "top_k", needed)
+    if params.min_p or facts.samples_further:
+        yield Field(("min_p",), params.min_p, "min_p", params.min_p > 0)
     yield from _limit(request, facts)
     spoken: dict[str, tuple[object, object]] = {  # by name: the value, and the one that says nothing
-        "min_p": (params.min_p, 0.0),
         "seed": (params.seed, None),
         "stop": (list(params.stop), []),
         "presence_penalty": (params.presence_penalty, 0.0),

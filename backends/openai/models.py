@@ -46,6 +46,11 @@ class Facts:
         return self.owner in ("vllm", "sglang", "llamacpp")
 
     @property
+    def samples_further(self) -> bool:
+        """Whether the server surely knows `top_k` and `min_p`, of which some have defaults that are not ours."""
+        return self.owner in ("vllm", "sglang", "llamacpp", "pytorch")
+
+    @property
     def shapes_prompts(self) -> bool:
         """Whether `response_format` holds for raw prompts as well as for chats."""
         return self.owner in ("vllm", "sglang")

@@ -19,6 +19,7 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int  # seconds since 1970
     owned_by: str  # its backend
+    max_model_len: int | None = None  # tokens of its context, by the name that vLLM gave it
 
 
 class ModelList(BaseModel):
@@ -31,4 +32,9 @@ class ModelList(BaseModel):
     def of(cls, entries: Iterable[ModelEntry], created: int) -> ModelList:
         """Those of `entries` that answer. When a model was made is not known: `created` stands for all of them."""
         usable = (entry for entry in entries if entry.state not in _ABSENT)
-        return cls(data=[Model(id=entry.name, created=created, owned_by=entry.backend) for entry in usable])
+        return cls(
+            data=[
+                Model(id=entry.name, created=created, owned_by=entry.backend, max_model_len=entry.context_length)
+                for entry in usable
+            ]
+        )

@@ -17,12 +17,12 @@ def openai_models_router(hub: Hub) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["openai"])
     started = int(time.time())
 
-    @router.get("")
+    @router.get("", response_model_exclude_none=True)
     async def list_models() -> ModelList:
         """List the models that can be asked, as they were last seen. Never waits for a backend."""
         return ModelList.of(hub.models().models, started)
 
-    @router.get("/{name:path}")
+    @router.get("/{name:path}", response_model_exclude_none=True)
     async def get_model(name: str) -> Model:
         """Show one of them, by any of the names that a request may say."""
         full = await hub.resolve("" if name == DEFAULT_MODEL else name)

@@ -7,7 +7,12 @@ from server.protocol import ModelEntry
 
 def entry(name: str, state: ModelState) -> ModelEntry:
     return ModelEntry(
-        name=f"shelf/{name}", backend="shelf", kind="autoregressive", state=state, capabilities=["completion"]
+        name=f"shelf/{name}",
+        backend="shelf",
+        kind="autoregressive",
+        state=state,
+        context_length=4096,
+        capabilities=["completion"],
     )
 
 
@@ -18,6 +23,11 @@ def test_models_that_answer_are_listed_as_the_official_client_reads_them() -> No
         ("shelf/good", "shelf", 1000),
         ("shelf/disk", "shelf", 1000),
     ]
+
+
+def test_how_much_a_model_reads_is_told_as_vllm_tells_it() -> None:
+    [model] = ModelList.of([entry("good", "ready")], 1000).data
+    assert model.max_model_len == 4096
 
 
 def test_what_is_broken_is_not_offered() -> None:
