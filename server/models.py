@@ -106,64 +106,60 @@ class Models:
         It need not be listed: the first backend that can fetch it may. Gives its full name. Raises a BackendError.
         """
         async with self._loading:
-            missing = self.catalogue.missing(name)
-            found = self.catalogue.find(name)
-            meanings = [(shelf.backend, model) for shelf, model in self.catalogue.meanings(name)]
-            for backend, model in [(found[0], found[1].name)] if found else meanings:
-                try:
-                    listed = await self._load(backend, model)
-                except ModelNotFound as error:
-                    missing = error
-                    continue
-                self.catalogue.chosen = f"{backend.name}/{listed}"
-                await asyncio.wait([self._probes[backend.name].ask(again=True)])
-                return self.catalogue.chosen
-            raise missing
+            full = ""
+            async with aclosing(self._make_ready(name)) as steps:
+                async for step in steps:
+                    full = step.model
+            self.catalogue.chosen = full
+            await self._ask_again(full)
+            return full
 
     async def make_ready(self, name: str) -> AsyncGenerator[Loading, None]:
         """Have a model loaded, or fetched where nobody has it yet, and leave the current one as it is.
 
-        Yields how far it is, the last time under the name that its backend lists it by. Raises a BackendError.
+        Yields how far it is, by full names: the last one is that of the list. Raises a BackendError.
         """
-        missing = self.catalogue.missing(name)
-        found = self.catalogue.find(name)
-        meanings = [(shelf.backend, model) for shelf, model in self.catalogue.meanings(name)]
-        for backend, model in [(found[0], found[1].name)] if found else meanings:
-            try:
-                async with aclosing(backend.load(model)) as steps:
-                    async for step in steps:
-                        self._tell(_loading_message(backend, step))
-                        yield replace(step, model=f"{backend.name}/{step.model}")
-            except ModelNotFound as error:
-                missing = error
-                continue
-            await asyncio.wait([self._probes[backend.name].ask(again=True)])
-            return
-        raise missing
+        full = ""
+        async with aclosing(self._make_ready(name)) as steps:
+            async for step in steps:
+                full = step.model
+                yield step
+        await self._ask_again(full)
 
     async def unload(self, name: str) -> None:
         """Give back the memory that a model takes. Raises a BackendError."""
         backend, info = await self.resolve(name)
         await backend.unload(info.name)
-        await asyncio.wait([self._probes[backend.name].ask(again=True)])
+        await self._ask_again(f"{backend.name}/{info.name}")
 
-    async def _load(self, backend: Backend, model: str) -> str:
-        """Gives the name by which the backend lists the model, which may be another than it was asked for by."""
-        try:
-            async with aclosing(backend.load(model)) as steps:
-                return await self._show(backend, steps) or model
-        except BackendError:
-            raise
-        except Exception as error:
-            log.exception("a model could not be loaded", backend=backend.name, model=model)
-            raise BackendFailed("The model could not be loaded. The server's log says why.") from error
+    async def _make_ready(self, name: str) -> AsyncGenerator[Loading, None]:
+        """By the backend that has the model, or else by the first one that can fetch it. Every step is told."""
+        missing = self.catalogue.missing(name)
+        found = self.catalogue.find(name)
+        meanings = [(shelf.backend, model) for shelf, model in self.catalogue.meanings(name)]
+        for backend, model in [(found[0], found[1].name)] if found else meanings:
+            full = ""
+            try:
+                async with aclosing(backend.load(model)) as steps:
+                    async for step in steps:
+                        self._tell(_loading_message(backend, step))
+                        full = f"{backend.name}/{step.model}"
+                        yield replace(step, model=full)
+                if not full:  # it had nothing to do, and no word for it
+                    yield Loading(f"{backend.name}/{model}", "ready")
+                return
+            except ModelNotFound as error:
+                missing = error
+            except BackendError:
+                raise
+            except Exception as error:
+                log.exception("a model could not be loaded", backend=backend.name, model=model)
+                raise BackendFailed("The model could not be loaded. The server's log says why.") from error
+        raise missing
 
-    async def _show(self, backend: Backend, steps: AsyncGenerator[Loading, None]) -> str:
-        model = ""
-        async for step in steps:
-            self._tell(_loading_message(backend, step))
-            model = step.model
-        return model
+    async def _ask_again(self, full_name: str) -> None:
+        """Have the backend of that model tell what it has now."""
+        await asyncio.wait([self._probes[full_name.partition("/")[0]].ask(again=True)])
 
     def _due(self) -> None:
         self._timer = None

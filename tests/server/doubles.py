@@ -91,7 +91,7 @@ class Puppet(Backend):
         self.requests: list[GenerationRequest] = []
         self.cancelled: list[str] = []
         self.listed = 0
-        self.loads: asyncio.Queue[Loading | BackendError] = asyncio.Queue()
+        self.loads: asyncio.Queue[Loading | Exception] = asyncio.Queue()
         self._lines: asyncio.Queue[Event | Exception] = asyncio.Queue()
 
     def say(self, *lines: str | Event | Exception) -> None:
@@ -124,7 +124,7 @@ class Puppet(Backend):
     async def load(self, model: str) -> AsyncGenerator[Loading, None]:
         while True:
             step = await self.loads.get()
-            if isinstance(step, BackendError):
+            if isinstance(step, Exception):
                 raise step
             yield step
             if step.message == "ready":

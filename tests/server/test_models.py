@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -199,6 +199,52 @@ def test_a_model_that_is_not_listed_is_offered_to_every_backend():
         with pytest.raises(ModelNotFound):
             await scene.models.load("nobody")
         assert scene.catalogue.current == "other/new"
+
+    on_scene(scenario)
+
+
+def test_a_model_that_is_made_ready_is_not_made_current():
+    async def scenario(scene: Scene) -> None:
+        for step in (Loading("b", "Loading b", 1, 2), Loading("b", "ready")):
+            scene.second.loads.put_nowait(step)
+        steps = [step async for step in scene.models.make_ready("b")]
+        assert steps == [Loading("other/b", "Loading b", 1, 2), Loading("other/b", "ready")]
+        assert [told.message for told in scene.told if isinstance(told, LoadingMessage)] == ["Loading b", "ready"]
+        assert scene.catalogue.current == "puppet/a"
+        assert scene.second.listed == 2, "it was asked what it has now"
+
+    on_scene(scenario)
+
+
+def test_a_backend_that_loads_without_a_word_is_believed(monkeypatch: pytest.MonkeyPatch):
+    async def silently(model: str) -> AsyncGenerator[Loading, None]:
+        for step in ():
+            yield step
+
+    async def scenario(scene: Scene) -> None:
+        monkeypatch.setattr(scene.second, "load", silently)
+        assert await scene.models.load("b") == scene.catalogue.current == "other/b"
+
+    on_scene(scenario)
+
+
+@pytest.mark.parametrize("error", [ModelInvalid("It is broken."), RuntimeError("secret")])
+def test_what_cannot_be_made_ready_is_told_in_a_sentence(error: Exception):
+    async def scenario(scene: Scene) -> None:
+        scene.first.loads.put_nowait(error)
+        with pytest.raises(BackendError, match=r"broken|log says why") as failed:
+            [step async for step in scene.models.make_ready("a")]
+        assert "secret" not in failed.value.message
+
+    on_scene(scenario)
+
+
+def test_an_unloaded_model_is_asked_for_what_it_is_now():
+    async def scenario(scene: Scene) -> None:
+        await scene.models.unload("b")
+        assert (scene.first.listed, scene.second.listed) == (1, 2)
+        with pytest.raises(ModelNotFound):
+            await scene.models.unload("nobody")
 
     on_scene(scenario)
 
