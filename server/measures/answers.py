@@ -138,7 +138,7 @@ class Watch:
         choice.tokens = done.usage.completion_tokens or choice.tokens
         model.finished[done.finish_reason] += 1
         model.answer_lengths.add(choice.tokens)
-        if choice.last > choice.first:
+        if choice.last > choice.first and choice.tokens > 1:  # what is thought is no token to every backend
             model.per_token.add((choice.last - choice.first) / (choice.tokens - 1))
         model.whole.add(now - self._began)
         self._finished += 1

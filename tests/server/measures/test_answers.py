@@ -57,6 +57,12 @@ def test_tokens_that_come_together_share_the_time_they_took():
     assert seen(model.per_token) == (1, 0.25)
 
 
+def test_an_answer_of_one_token_after_thinking_that_counts_for_none_has_no_time_between_tokens():
+    _, model = followed(Reasoning("hm"), 0.5, Text("a"), Done("stop", Usage(completion_tokens=1)))
+    assert seen(model.per_token) == (0, 0)
+    assert model.finished == {"stop": 1}
+
+
 def test_pieces_of_a_backend_that_tells_no_tokens_count_as_one_each_until_the_end_says_how_many():
     _, model = followed(Text("a"), 1.0, Text("b"), Done("stop", Usage(completion_tokens=9)))
     assert seen(model.between_tokens) == (1, 1.0)
