@@ -114,7 +114,8 @@ def _remove(path: Path, options: argparse.Namespace) -> int:
         _print_json({"removed": identity})
     else:
         print(f"The key {identity} ({removed[0].name}) opens nothing any more. Its conversations are kept.")
-        print(f"Another key to them: python -m server.access.keys add NAME --owner {removed[0].owner}")
+        whose = "--adopt" if removed[0].owner == LOCAL else f"--owner {removed[0].owner}"
+        print(f"Another key to them: python -m server.access.keys add NAME {whose}")
     return 0
 
 

@@ -90,6 +90,8 @@ def test_a_key_that_adopts_has_the_conversations_from_before(path: Path, capsys:
 def test_removing_says_how_to_reach_the_conversations_again(path: Path, capsys: pytest.CaptureFixture[str]):
     made = run_json(capsys, "add", "Ann")
     assert f"add NAME --owner {made['id']}" in run(capsys, "remove", made["secret"])
+    adopted = run_json(capsys, "add", "Me", "--adopt")
+    assert "add NAME --adopt" in run(capsys, "remove", adopted["id"])
     again = run_json(capsys, "add", "Ann again", "--owner", made["id"])
     assert again["owner"] == made["id"] != again["id"]
 
