@@ -15,7 +15,7 @@ OLLAMA = frozenset(
     for name in ("copy", "create", "delete", "embed", "generate", "ps", "pull", "push", "show", "tags", "version")
 )
 APOLOGY = "Something went wrong in the server. Its log says what."
-_CODES = {401: "invalid_api_key"}  # what OpenAI's clients know a refusal by
+_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}  # what OpenAI's clients know a refusal by
 
 Body = Mapping[str, object]
 

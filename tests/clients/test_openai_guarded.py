@@ -39,7 +39,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 def test_a_key_lets_in_and_nothing_else_does(guarded: Guarded, stream: bool) -> None:
     with guarded.client("sb-wrong") as stranger, pytest.raises(openai.AuthenticationError) as refused:
         stranger.chat.completions.create(model="echo", messages=QUESTION, stream=stream)
-    assert refused.value.type == "invalid_request_error"
+    assert (refused.value.type, refused.value.code) == ("invalid_request_error", "invalid_api_key")
     with guarded.client(guarded.ann) as ann:
         assert ann.chat.completions.create(model="echo", messages=QUESTION).choices[0].message.content
 
@@ -64,6 +64,7 @@ def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_served(guar
     with guarded.client(guarded.ann) as ann, guarded.client(guarded.bob) as bob:
         with pytest.raises(openai.RateLimitError) as refused:
             ask(ann, times=6)
+        assert refused.value.code == "rate_limit_exceeded"
         assert int(refused.value.response.headers["retry-after"]) > 0
         assert [model.id for model in ann.models.list()], "to look is no work"
         assert ask(bob, times=1) == ["a"]
