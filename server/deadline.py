@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from backends.base import BackendTimeout
+from backends.base import BackendTimeout, Done
 from server.clock import Clock
 from server.merging import Events
 
@@ -13,32 +13,35 @@ SETTING = "REQUEST_TIMEOUT_S"
 
 
 async def within(events: Events, seconds: float, clock: Clock) -> Events:
-    """The `events`, for as long as they come in that time. Raises BackendTimeout then, and cancels the work."""
-    waiting: asyncio.Timeout | None = None
-    over = False
+    """The `events`, for as long as they come in that time. Raises BackendTimeout then, and cancels the work.
+
+    One timer for all of them: a time limit around each would cost more than everything else that is done for a token.
+    """
+    waiting = asyncio.current_task()  # None: whoever takes the events is busy with one, and must not be disturbed
+    struck: asyncio.Task[object] | None = None
+    over = late = False
 
     def expire() -> None:
-        nonlocal over
-        over = True
-        if waiting is not None:
-            waiting.reschedule(0)
+        nonlocal over, struck
+        over, struck = True, waiting
+        if struck is not None:
+            struck.cancel()
 
     timer = clock.call_later(seconds, expire)
     try:
         async with aclosing(events):
-            while True:
-                if over:
-                    raise TimeoutError
-                async with asyncio.timeout(None) as waiting:
-                    event = await anext(events, None)
+            async for event in events:
                 waiting = None
-                if event is None:
-                    return
                 yield event
-    except TimeoutError:
-        if not over:
+                late = over and not isinstance(event, Done)
+                if late:
+                    break
+                waiting = asyncio.current_task()
+    except asyncio.CancelledError:
+        if struck is None or struck.uncancel() > 0:  # somebody else wants the task to end, too
             raise
-        message = f"The answer was not finished within the {seconds:g} seconds that {SETTING} allows."
-        raise BackendTimeout(message) from None
+        late = True
     finally:
         timer.cancel()
+    if late:
+        raise BackendTimeout(f"The answer was not finished within the {seconds:g} seconds that {SETTING} allows.")

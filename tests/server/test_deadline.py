@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from backends.base import BackendTimeout, Event, GenerationRequest, Text
+from backends.base import BackendTimeout, Done, Event, GenerationRequest, Text
 from server.deadline import within
 from server.hub import Hub
 from server.options import HubOptions
@@ -75,5 +75,36 @@ def test_an_answer_in_time_leaves_no_timer_behind():
         clock = ManualClock()
         assert [event async for event in within(short(), 5, clock)] == [Text("a")]
         assert clock.pending == 0
+
+    asyncio.run(scenario())
+
+
+def test_who_is_cancelled_in_the_same_moment_by_somebody_else_ends():
+    async def scenario() -> None:
+        clock, puppet = ManualClock(), Puppet()
+        hub = Hub([puppet], HubOptions(request_timeout_s=30), clock)
+        await hub.start()
+        asking = asyncio.ensure_future(anext(hub.generate(GenerationRequest("r", "", prompt="Hi"))))
+        await eventually(lambda: len(puppet.requests) == 1)
+        clock.advance(30)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert puppet.cancelled == ["r"]
+        await hub.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_whose_end_was_told_is_not_too_late_afterwards():
+    async def scenario() -> None:
+        async def short() -> AsyncGenerator[Event, None]:
+            yield Done("stop")
+
+        clock = ManualClock()
+        events = within(short(), 5, clock)
+        assert await anext(events) == Done("stop")
+        clock.advance(6)
+        assert await anext(events, None) is None
 
     asyncio.run(scenario())
