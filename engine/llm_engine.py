@@ -218,12 +218,12 @@ class LLMEngine:
         sequence = chunk.sequence
         if sequence.error is not None:
             sampled = []
-        new, text = sequence.accept(sampled, chunk.drafts, self.tokenizer.eos_ids.__contains__)
+        new, texts = sequence.accept(sampled, chunk.drafts, self.tokenizer.eos_ids.__contains__)
         accepted = max(0, len(new) - 1)
         self._scheduler.commit(chunk, accepted)
         self._count(chunk, new, accepted)
         scores = None if logits is None else score(logits[: len(new)], new, sequence.params.logprobs or 0)
-        output = self._output(sequence, new, text, scores)
+        output = self._output(sequence, new, texts, scores)
         if sequence.finish_reason is not None or sequence.error is not None:
             self._finish(sequence)
         return output
@@ -232,14 +232,14 @@ class LLMEngine:
         self,
         sequence: Sequence,
         new: tuple[int, ...] = (),
-        text: str = "",
+        texts: tuple[str, ...] = (),
         logprobs: tuple[TokenScore, ...] | None = None,
     ) -> StepOutput:
         return StepOutput(
             sequence.request_id,
             sequence.index,
             new_token_ids=new,
-            text=text,
+            texts=texts,
             logprobs=logprobs,
             finish_reason=sequence.finish_reason,
             error=sequence.error,

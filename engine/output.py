@@ -18,15 +18,15 @@ class StepOutput:
     """What a step did for one answer: the one with this `index` of those that the request asks for.
 
     `prefilled` tells how far the prompt, of `prompt_tokens`, has been read, and after it the tokens that the answer was
-    resumed with; `cached` of the prompt's did not need to be. There may be several new tokens. `text` is empty while a
-    character is unfinished or a stop string may be starting. `logprobs` has one entry for each new token, where asked
-    for. `error` ends the answer without a `finish_reason`.
+    resumed with; `cached` of the prompt's did not need to be. There may be several new tokens. `texts` is the text that
+    became certain with each, empty while a character is unfinished or a stop string may be starting. `logprobs` has one
+    entry for each new token, where asked for. `error` ends the answer without a `finish_reason`.
     """
 
     request_id: str
     index: int = 0
     new_token_ids: tuple[int, ...] = ()
-    text: str = ""
+    texts: tuple[str, ...] = ()
     logprobs: tuple[TokenScore, ...] | None = None
     canvas: None = None
     finish_reason: FinishReason | None = None
@@ -34,6 +34,11 @@ class StepOutput:
     prefilled: int = 0
     prompt_tokens: int = 0
     cached: int = 0
+
+    @property
+    def text(self) -> str:
+        """All that became certain."""
+        return "".join(self.texts)
 
 
 @dataclass(slots=True, frozen=True)

@@ -71,18 +71,17 @@ class Sequence:
 
     def accept(
         self, sampled: SequenceOf[int], drafts: SequenceOf[int], is_end: Callable[[int], bool]
-    ) -> tuple[tuple[int, ...], str]:
+    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """Take in what was sampled after no draft, after one, and so on, as far as `drafts` are right.
 
-        Returns the new tokens and the text that is certain now. Sets `finish_reason` at the end.
+        Returns the new tokens, and the text that became certain with each. Sets `finish_reason` at the end.
         """
-        count, text = 0, ""
+        texts: list[str] = []
         for token, draft in zip(sampled, (*drafts, None), strict=False):
-            text += self._append(token, is_end)
-            count += 1
+            texts.append(self._append(token, is_end))
             if self.finish_reason is not None or token != draft:
                 break
-        return tuple(sampled[:count]), text
+        return tuple(sampled[: len(texts)]), tuple(texts)
 
     def _append(self, token_id: int, is_end: Callable[[int], bool]) -> str:
         if is_end(token_id) and not self.params.ignore_eos:

@@ -91,9 +91,9 @@ class GenerateRequest(Body):
 class Tokens:
     """Counts the tokens of one answer, and gives each its event.
 
-    Backends pass text on when it is whole: a piece may come of several tokens, as when a character took three of them,
-    or when several were guessed at once. The last of these has the text, and the others have none; so there are as many
-    events as tokens, and their texts joined are the answer.
+    Backends pass text on when it is whole, so a piece may come of several tokens, as when a character took three of
+    them. The last of these has the text, and the others have none; so there are as many events as tokens, and their
+    texts joined are the answer.
     """
 
     def __init__(self) -> None:

@@ -74,13 +74,23 @@ class Answer:
         if choice.first_token is None:
             choice.first_token = now
         choice.tokens += len(output.new_token_ids)
+        if choice.logprobs:
+            self._take_scored(choice, output)
+            return
+        for token_id, text in zip(output.new_token_ids, output.texts, strict=True):
+            choice.textless.append(token_id)
+            if text:
+                self._events.put_nowait(Text(text, tuple(choice.textless), index=output.index))
+                choice.textless.clear()
+
+    def _take_scored(self, choice: _Choice, output: StepOutput) -> None:
         choice.textless += output.new_token_ids
-        if output.finish_reason == "stop" and choice.logprobs and not choice.logprobs[-1].data:
+        if output.finish_reason == "stop" and not choice.logprobs[-1].data:
             choice.textless.pop()  # the token that ended it is no part of the text
             choice.logprobs.pop()
-        if output.text or (output.finish_reason == "length" and choice.logprobs):
-            logprobs = tuple(choice.logprobs) or None
-            self._events.put_nowait(Text(output.text, tuple(choice.textless), logprobs, output.index))
+        if output.text or output.finish_reason == "length":
+            scored = tuple(choice.logprobs) or None
+            self._events.put_nowait(Text(output.text, tuple(choice.textless), scored, output.index))
             choice.textless.clear()
             choice.logprobs.clear()
 

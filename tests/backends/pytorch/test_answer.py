@@ -26,8 +26,13 @@ def read(prefilled: int, cached: int = 0) -> StepOutput:
 
 
 def wrote(*token_ids: int, text: str = "", end: bool = False, index: int = 0) -> StepOutput:
+    """The last of the tokens has the text."""
+    return wrote_each(token_ids, (*[""] * (len(token_ids) - 1), text), end=end, index=index)
+
+
+def wrote_each(token_ids: tuple[int, ...], texts: tuple[str, ...], end: bool = False, index: int = 0) -> StepOutput:
     reason = "stop" if end else None
-    return StepOutput("r", index, token_ids, text, finish_reason=reason, prefilled=600, prompt_tokens=600, cached=512)
+    return StepOutput("r", index, token_ids, texts, finish_reason=reason, prefilled=600, prompt_tokens=600, cached=512)
 
 
 def test_reading_is_told_with_what_was_remembered() -> None:
@@ -50,6 +55,12 @@ def test_a_step_may_give_several_tokens() -> None:
     done = events[-1]
     assert isinstance(done, Done)
     assert done.usage.completion_tokens == 6
+
+
+def test_each_of_several_tokens_of_a_step_has_its_own_text() -> None:
+    events = events_of(wrote_each((1, 2, 3, 4), ("a", "", "bc", "")), wrote(5, text="d", end=True))
+    texts = [event for event in events if isinstance(event, Text)]
+    assert [(event.text, event.token_ids) for event in texts] == [("a", (1,)), ("bc", (2, 3)), ("d", (4, 5))]
 
 
 def test_each_of_several_choices_has_its_own_text_and_end() -> None:
