@@ -69,7 +69,7 @@ def test_the_engine_answers_with_true_figures(client: ollama.Client) -> None:
     assert sum(part or 0 for part in parts) <= (last.total_duration or 0)
 
 
-@shows("ollama", "chat, tools", "whole")
+@shows("ollama", "chat, tools", "whole", "stream")
 def test_a_tool_is_called_and_its_answer_heard(client: ollama.Client) -> None:
     messages: list[ollama.Message] = [ollama.Message(role="user", content="How is the weather in Paris?")]
     asked = client.chat("caller", messages, tools=[get_weather])
@@ -79,6 +79,9 @@ def test_a_tool_is_called_and_its_answer_heard(client: ollama.Client) -> None:
     answer = ollama.Message(role="tool", content=get_weather(**call.function.arguments), tool_name=call.function.name)
     told = client.chat("caller", [*messages, asked.message, answer], tools=[get_weather])
     assert told.message.content == "It said rainy in Paris."
+    first, last = client.chat("caller", messages, tools=[get_weather], stream=True)
+    assert [call.function.name for call in first.message.tool_calls or ()] == ["get_weather"]
+    assert (last.done, last.done_reason) == (True, "stop")
 
 
 @shows("ollama", "chat, think", "whole", "stream")
@@ -89,11 +92,12 @@ def test_thinking_comes_apart(client: ollama.Client) -> None:
     assert [piece.message.thinking for piece in pieces[:2]] == ["Let me ", "see."]
 
 
-@shows("ollama", "chat, format", "whole")
+@shows("ollama", "chat, format", "whole", "stream")
 def test_an_answer_has_the_form_that_was_asked_for(client: ollama.Client) -> None:
     told = client.chat("author", QUESTION, format=City.model_json_schema()).message.content
     assert City.model_validate_json(told or "") == City(city="Paris", people=2)
-    assert json.loads(client.chat("author", QUESTION, format="json").message.content or "")["city"] == "Paris"
+    pieces = client.chat("author", QUESTION, format="json", stream=True)
+    assert json.loads("".join(piece.message.content or "" for piece in pieces))["city"] == "Paris"
 
 
 @shows("ollama", "chat, format, the engine", "whole")
@@ -122,10 +126,19 @@ def test_a_prompt_is_gone_on_from(client: ollama.Client) -> None:
     assert "".join(piece.response or "" for piece in raw) == "one two"
 
 
-@shows("ollama", "generate, think", "whole")
+@shows("ollama", "generate, think", "whole", "stream")
 def test_thinking_comes_apart_from_a_response(client: ollama.Client) -> None:
     whole = client.generate("thinker", "Where?", think=True)
     assert (whole.thinking, whole.response) == ("Let me see.", "It is Paris.")
+    pieces = list(client.generate("thinker", "Where?", think=True, stream=True))
+    assert "".join(piece.thinking or "" for piece in pieces) == "Let me see."
+
+
+@shows("ollama", "generate, format, the engine", "whole")
+def test_the_engine_goes_on_with_a_prompt_in_a_form(client: ollama.Client) -> None:
+    form = {"enum": ["rain", "snow"]}
+    whole = client.generate("tiny", "The weather:", format=form, options={"temperature": 1, "seed": 1})
+    assert json.loads(whole.response or "") in form["enum"]
 
 
 @shows("ollama", "generate and chat, to load and unload", "whole")
