@@ -114,7 +114,7 @@ class ConnectionManager:
         self._connections: dict[WebSocket, Connection] = {}
         self._streams: dict[Follower, None] = {}
         self._notices: dict[str, str] = {}  # the latest of each kind
-        self._farewell: tuple[int, str] | None = None  # what everybody was sent away with
+        self._farewell: tuple[int, str] | None = None  # what everybody is being sent away with
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -209,11 +209,14 @@ class ConnectionManager:
     async def close_all(self, code: int, reason: str = "") -> None:
         """Close every socket with `code`, end every stream, and wait until they are closed, or will not be.
 
-        Whoever comes from now on is sent away as well.
+        Whoever comes meanwhile is sent away as well.
         """
         self._farewell = (code, reason)
         for connection in (*self._connections.values(), *self._streams):
             connection.close(code, reason)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._empty.wait()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._empty.wait()
+        finally:
+            self._farewell = None
