@@ -25,6 +25,7 @@ from server.exchange.reading import read as read_conversations
 from server.history.failures import DAMAGED, FULL, LOCKED, READ_ONLY, TAKEN, UNREACHABLE
 from server.history.records import MessageRecord, Stored
 from server.http_limits import HttpLimits
+from server.limiting.windows import MAX_KEYS
 from server.meter import EngineReport
 from server.openai.chat import ChatRequest
 from server.openai.chat_answers import ChatCompletion
@@ -254,6 +255,7 @@ def test_the_exported_conversation_in_the_document_can_be_imported() -> None:
         f"| WebSocket commands | {websocket.COMMANDS_PER_S:.0f} a second, {websocket.COMMANDS_AT_ONCE} at once |",
         f"| frames that make no sense | {websocket.BAD_FRAMES_IN_A_ROW} in a row |",
         f"| a peer that answers no ping | {PING_INTERVAL_S:.0f} s after one",
+        f"when more than {MAX_KEYS:,} clients were there",
     ],
 )
 def test_the_limits_in_the_document_are_those_in_force(told: str) -> None:
