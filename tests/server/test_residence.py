@@ -7,7 +7,7 @@ import math
 
 from backends.base import BackendFailed
 from server.residence import Residence
-from tests.server.doubles import ManualClock, eventually
+from tests.server.doubles import ManualClock, eventually, turn_over
 
 
 class Memory:
@@ -29,18 +29,13 @@ class Memory:
             assert self.residence.ends_at(model) is None, "it does not end while it is used"
 
 
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
 def test_a_model_stays_for_as_long_as_it_was_asked_to() -> None:
     async def test() -> None:
         memory = Memory()
         memory.use("toy", 60)
         assert memory.residence.ends_at("toy") == memory.clock.today() + 60
         memory.clock.advance(59)
-        await settle()
+        await turn_over()
         assert memory.unloaded == []
         memory.clock.advance(1)
         await eventually(lambda: memory.unloaded)
@@ -61,7 +56,7 @@ def test_what_is_said_last_counts() -> None:
         memory.clock.advance(30)
         memory.use("toy", 60)
         memory.clock.advance(59)
-        await settle()
+        await turn_over()
         assert memory.unloaded == []
 
     asyncio.run(test())
@@ -73,7 +68,7 @@ def test_its_time_begins_when_the_last_answer_has_ended() -> None:
         with memory.residence.used("toy", 10), memory.residence.used("other", 0):
             memory.use("toy", 0)
             memory.clock.advance(100)
-            await settle()
+            await turn_over()
             assert memory.unloaded == [], "somebody is still answered"
         memory.clock.advance(0)
         await eventually(lambda: memory.unloaded)
@@ -92,7 +87,7 @@ def test_a_model_that_cannot_be_unloaded_harms_nobody() -> None:
         memory.use("toy", 0)
         memory.clock.advance(0)
         await eventually(lambda: memory.unloaded)
-        await settle()
+        await turn_over()
         await memory.residence.close()
 
     asyncio.run(test())
