@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 import pytest
@@ -19,6 +20,7 @@ from backends.base import (
     Unsupported,
 )
 from backends.ollama import OllamaBackend
+from server.hub import Hub
 from tests.backends.asking import (
     ANSWER,
     MODEL,
@@ -134,6 +136,17 @@ def test_what_ollama_has_no_word_for_is_refused_by_name(server: Server) -> None:
         error = run(server, lambda backend, fields={field: value}: failure_of(backend, ask(**fields)))
         assert isinstance(error, Unsupported)
         assert field in error.message
+
+
+def test_the_hub_asks_it_for_several_answers_one_by_one(server: Server) -> None:
+    async def twice(backend: OllamaBackend) -> list[str]:
+        hub = Hub([backend])
+        await hub.start()
+        async with aclosing(hub.generate(ask(model=f"ollama/{MODEL}", n=2))) as answer:
+            events = [event async for event in answer if isinstance(event, Text)]
+        return [text_of([event for event in events if event.index == index]) for index in range(2)]
+
+    assert run(server, twice) == [ANSWER, ANSWER]
 
 
 def test_errors_are_sentences_without_paths_or_addresses(server: Server) -> None:
