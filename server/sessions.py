@@ -22,7 +22,7 @@ MAX_EMPTY = 100
 
 
 class Sessions:
-    """Sessions by id. Ids are 128 random bits, made here: to know one is to be let in."""
+    """Sessions by id. Ids are 128 random bits, made here; whose a session is, its `about` says."""
 
     def __init__(
         self,

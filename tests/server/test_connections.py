@@ -115,6 +115,20 @@ def test_a_socket_that_comes_while_all_are_closed_is_closed_too(monkeypatch: pyt
     asyncio.run(scenario())
 
 
+def test_a_caller_whose_key_was_removed_while_they_came_in_is_told_nothing():
+    async def scenario() -> None:
+        async with serving([EchoBackend()]) as (hub, url), connect(url) as first:
+            await first.recv()
+            hub.connections.welcomes = lambda caller: False
+            async with connect(url) as socket:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await asyncio.wait_for(socket.recv(), PATIENCE_S)
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 4401
+
+    asyncio.run(scenario())
+
+
 def test_a_fault_of_ours_closes_that_socket_alone_and_says_so(monkeypatch: pytest.MonkeyPatch):
     async def scenario() -> None:
         async with serving([EchoBackend()]) as (hub, url), joined(url) as one, joined(url) as other:
