@@ -50,6 +50,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("get", "/version"): Example({JSON: {"version": "0.1.0", "protocol": 1}}),
     ("get", "/metrics"): Example({PROMETHEUS: samples.MEASURES}),
     ("get", "/api/me"): Example({JSON: {"authentication": False, "admin": True}}),
+    ("post", "/api/login"): Example({JSON: samples.ME}, {"a key": {"key": "sk-switchboard-…"}}),
+    ("post", "/api/ws-ticket"): Example({JSON: {"ticket": "b0c7…", "expires_in": 30}}),
     ("get", "/api/engine"): Example({JSON: {"engines": []}}),
     ("get", "/test-sse"): Example(
         {

@@ -125,3 +125,4 @@ SHOWN = {
     "model_info": {"general.architecture": "unknown"},
 }
 MEASURES = "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running 0.0\n"
+ME = {"authentication": True, "name": "laptop", "key": "4f1c0e6a", "owner": "ada", "admin": False}

@@ -9,6 +9,7 @@ One address for three kinds of clients, told apart by what they send, whatever C
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from html import escape
 from typing import Annotated, Any
@@ -124,5 +125,5 @@ def fragment(message: str, answer: str) -> str:
 
 
 def _refused(refused: CommandRefused) -> JSONResponse:
-    headers = {"retry-after": f"{refused.retry_after:.0f}"} if refused.retry_after is not None else None
+    headers = None if refused.retry_after is None else {"retry-after": str(max(1, math.ceil(refused.retry_after)))}
     return refusal(PATH, STATUSES.get(refused.code, 422), refused.message, headers)

@@ -56,6 +56,17 @@ def test_the_document_is_one_by_the_rules_of_openapi() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
+def test_where_a_key_is_asked_for_logging_in_is_described_too(tmp_path: Path) -> None:
+    guarded = Settings(BACKENDS=["echo"], DATABASE_URL="off", AUTH="on", KEYS_FILE=str(tmp_path / "keys.json"))
+    paths = create_app(guarded).openapi()["paths"]
+    added = paths.keys() - DOCUMENT["paths"].keys()
+    assert added == {"/api/login", "/api/logout", "/api/ws-ticket"}
+    assert paths["/api/login"]["post"]["security"] == []
+    assert {"bearer": []} in paths["/api/ws-ticket"]["post"]["security"]
+    for path in ("/api/login", "/api/ws-ticket"):
+        assert "example" in paths[path]["post"]["responses"]["200"]["content"][JSON]
+
+
 @EVERY
 def test_every_operation_is_told_in_words(method: str, path: str) -> None:
     operation = OPERATIONS[method, path]
