@@ -94,12 +94,17 @@ class Killing:
             self._compare(asking, watching, dict(zip(asked, wanted, strict=True)), kills)
 
     async def _ask(self, client: ReturningClient, moment: str, script: Script) -> list[str]:
-        """Do what comes before the moment. Gives the `cmd_id` of each question."""
+        """Do what comes before the moment. Gives the `cmd_id` of each question.
+
+        The first is acknowledged before anything is killed: until then the conversation is nobody's promise, and a
+        client says it again in a new one.
+        """
         first, second = script
         asked = await client.say(first.message, first.params)
+        await client.until(lambda: client.acknowledged(asked))
         match moment:
             case "said":
-                await client.until(lambda: client.acknowledged(asked))
+                pass
             case "reading":
                 await client.until(lambda: client.ended(asked))
             case "queued":
