@@ -26,7 +26,9 @@ from server.clock import Clock
 SECRET_BYTES = 32
 LASTS_S = 30 * 24 * 3600.0
 MAX_LOGGED_OUT = 10_000
-VALUE = re.compile(r"(?P<told>(?P<key>[0-9a-f]{12})\.(?P<id>[0-9a-f]{16})\.(?P<until>\d{1,12}))\.(?P<mac>[0-9a-f]{64})")
+VALUE = re.compile(
+    r"(?P<told>(?P<key>[0-9a-f]{12})\.(?P<id>[0-9a-f]{16})\.(?P<until>\d{1,12}))\.(?P<mac>[0-9a-f]{64})", re.ASCII
+)
 
 log = structlog.get_logger()
 
