@@ -30,7 +30,7 @@ def violations(page: Page) -> list[str]:
     return [str(violation) for violation in found]
 
 
-@pytest.mark.parametrize(
+LOOKS = pytest.mark.parametrize(
     "options",
     [
         pytest.param({}, id="light"),
@@ -38,6 +38,27 @@ def violations(page: Page) -> list[str]:
         pytest.param({"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}, id="narrow"),
     ],
 )
+
+
+@LOOKS
+@pytest.mark.parametrize(
+    ("path", "there", "opened"),
+    [("test-sse", "[data-verdict=good]", "details"), ("docs", ".operation", ".operation:nth-of-type(2)")],
+    ids=["buffering", "docs"],
+)
+def test_axe_finds_nothing_on_the_pages_beside_the_chat(
+    open_page: OpenPage, scripted_server: Server, path: str, there: str, opened: str, options: dict[str, object]
+) -> None:
+    page = open_page(scripted_server, reduced_motion="reduce", bypass_csp=True, **options).page
+    page.add_init_script(path=AXE)
+    page.goto(f"{scripted_server.url}{path}")
+    expect(page.locator(there).first).to_be_visible()
+    page.locator(f"{opened} > summary").first.click()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "Nothing is wider than the screen."
+
+
+@LOOKS
 def test_axe_finds_nothing_in_any_state(
     open_page: OpenPage, scripted_server: Server, options: dict[str, object]
 ) -> None:
