@@ -14,7 +14,7 @@ from terminal.address import Address
 from terminal.api import Api
 from terminal.asking import Asking
 from terminal.conversation import Conversation
-from terminal.frames import Ack, Event, Frame, Refused, Snapshot, System
+from terminal.frames import Ack, Delta, Event, Frame, Refused, Snapshot, System
 from terminal.link import Gap, Link
 from terminal.screen import Screen
 from terminal.status import Status
@@ -109,8 +109,8 @@ class Chat:
                 self._transcript.grew(self.conversation, self._status.line(up=True, place=None, stopping=False))
                 await self._change()
             self._transcript.leave()
-            with suppress(asyncio.CancelledError):
-                await self._working
+            if not self._working.cancelled():
+                self._working.result()
         finally:
             self._working.cancel()
             self._working = None
@@ -138,7 +138,10 @@ class Chat:
         if isinstance(frame, (Event, Snapshot)):
             if self.conversation.apply(frame) == "gap":
                 raise Gap
-            self._transcript.catch_up(self.conversation, self._line())
+            if isinstance(frame, Delta):
+                self._transcript.grew(self.conversation, self._line())
+            else:
+                self._transcript.catch_up(self.conversation, self._line())
         elif isinstance(frame, System):
             self._told(frame)
         elif isinstance(frame, Ack):
@@ -220,5 +223,6 @@ class Chat:
     async def _change(self) -> None:
         """Wait until something was heard, or a moment has passed."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), LOOK_AGAIN_S)
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                await self._changed.wait()
         self._changed.clear()

@@ -32,6 +32,7 @@ NEVER_AGAIN = {
     4404: "The conversation is gone: somebody deleted it.",
 }
 NO_SENSE = "What the server says makes no sense; is it a Switchboard, and of this version?"
+NO_SOCKET = "it does not speak WebSocket."
 AT_ONCE, FRAME_TOO_BIG = 4408, 1009
 WHEN_TOLD = {1012, 1013, 4429}
 REFUSALS = {
@@ -90,15 +91,17 @@ class Link:
             try:
                 async with self._connect() as socket:
                     await self._converse(socket)
-            except ConnectionClosed as closed:
-                code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+                code, reason = socket.close_code or 1006, socket.close_reason or ""
             except (Gap, TimeoutError):
                 code = AT_ONCE
             except BadFrame as error:
                 raise Trouble(NO_SENSE) from error
             except InvalidStatus as refused:
                 code, reason = self._judge(refused)
-            except (OSError, InvalidHandshake) as error:
+            except InvalidHandshake as error:
+                if not self._ever_up:
+                    raise Trouble(f"What answers at {self._address.url} is no Switchboard: {NO_SOCKET}") from error
+            except OSError as error:
                 if not self._ever_up:
                     raise NoServer(self._address.url) from error
             finally:
@@ -142,16 +145,16 @@ class Link:
         )
 
     async def _converse(self, socket: ClientConnection) -> None:
+        """Hear and speak until the socket is closed."""
         self._socket = socket
         speaking = asyncio.create_task(self._speak(socket))
         try:
-            async for text in socket:
-                self._hear(read(text))
-            raise ConnectionClosed(socket.protocol.close_rcvd, socket.protocol.close_sent, None)
+            with suppress(ConnectionClosed):
+                async for text in socket:
+                    self._hear(read(text))
         finally:
             speaking.cancel()
-            with suppress(asyncio.CancelledError, ConnectionClosed):
-                await speaking
+            await asyncio.wait((speaking,))
 
     def _hear(self, frame: Frame) -> None:
         if isinstance(frame, Refused) and frame.code == "rate_limited":
@@ -179,7 +182,8 @@ class Link:
             while self.up and self._unsent:
                 command = self._outbox.get(self._unsent.pop(0))
                 if command is not None:
-                    await socket.send(json.dumps(command))
+                    with suppress(ConnectionClosed):  # it is said again on the next one
+                        await socket.send(json.dumps(command))
 
     # Coming back
 
@@ -206,7 +210,8 @@ class Link:
             self._listener.line_lost(delay)
         self._wake.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), delay)
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
 
     def _give_up_the_largest(self) -> None:
         """One of the commands was too large for the server, which cannot say which."""

@@ -17,6 +17,8 @@ from terminal.address import DEFAULT_URL, Address
 from terminal.characters import escape
 from terminal.trouble import PIPE_CLOSED, STOPPED, Misuse, Trouble
 
+FAULT = "This program has a fault; SWITCHBOARD_TRACE=1 in the environment shows where."
+
 program = typer.Typer(
     name="switchboard",
     help="Chat with the models of a Switchboard server, from the terminal.\n\nStart a server with serve, then: chat.",
@@ -43,6 +45,7 @@ def chat(
     system: System = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
+    seed: Seed = None,
     think: Annotated[bool | None, typer.Option("--think/--no-think", help="Whether to reason first.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="No Markdown, no colours, nothing drawn over.")] = False,
     server: Server = DEFAULT_URL,
@@ -56,7 +59,7 @@ def chat(
     from terminal.asking import Asking
     from terminal.talking import talk
 
-    asking = Asking(model, system, think, max_tokens, temperature)
+    asking = Asking(model, system, think, max_tokens, temperature, seed)
     _run(lambda: talk(Address.read(server, key), session, asking, plain=plain))
 
 
@@ -200,6 +203,11 @@ def _guarded(command: Callable[[], int | None]) -> None:
         status = PIPE_CLOSED
     except KeyboardInterrupt:
         status = STOPPED
+    except Exception as error:  # the last resort: whatever it is, a person is told in a sentence
+        if os.environ.get("SWITCHBOARD_TRACE"):
+            raise
+        _complain(escape(f"{FAULT} {type(error).__name__}: {error}"))
+        status = Trouble.status
     raise typer.Exit(status)
 
 

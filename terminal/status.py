@@ -9,7 +9,7 @@ from terminal.frames import Delta, Frame, Loading, Progress, Typing
 
 
 class Status:
-    """Keeps what was heard last. `tick` changes with time; nothing else here does."""
+    """Keeps what was heard last, and when it was asked for."""
 
     def __init__(self) -> None:
         self._doing = ""
@@ -39,10 +39,6 @@ class Status:
             return "stopping"
         doing = f"waiting for another answer, number {place} in line" if place else self._doing
         return f"{doing} · {self._seconds()} · Ctrl-C stops"
-
-    @property
-    def doing(self) -> str:
-        return self._doing
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._since:.0f} s"

@@ -64,6 +64,10 @@ class OnPty:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def local_flags(self) -> int:
+        """The terminal's local modes, such as `termios.ECHO`, as whoever used it last has left them."""
+        return int(termios.tcgetattr(self._terminal)[3])
+
     def read_until(self, holds: Callable[[], bool], what: str) -> None:
         """Read what the program writes until `holds`. Raises NotSeen when it ends, or after very long."""
         deadline = time.monotonic() + PATIENCE_S
