@@ -63,6 +63,7 @@ SCENARIOS: dict[int, str] = {
     64: "what other sites make a browser send changes nothing",
     65: "addresses that lead elsewhere",
     68: "headers on every answer",
+    69: "text of others does nothing to the terminal",
     70: "what clients send cannot forge a line of the log",
     71: "paths and ranges that lead out of the page's files",
     72: "refusals that tell of the server",

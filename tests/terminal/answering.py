@@ -19,7 +19,8 @@ class Answering:
             self.wfile.write(body)
 
         methods = {f"do_{method}": answer for method in ("GET", "POST", "DELETE")}
-        handler = type("Handler", (BaseHTTPRequestHandler,), {**methods, "log_message": lambda *words: None})
+        silent = {"protocol_version": "HTTP/1.1", "log_message": lambda *words: None}
+        handler = type("Handler", (BaseHTTPRequestHandler,), {**methods, **silent})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
