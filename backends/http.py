@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -23,6 +23,7 @@ from backends.wording import sentence
 
 MAX_BODY = 8 * 1024 * 1024  # bytes of an answer that is read whole
 MAX_ERROR_BODY = 64 * 1024
+MAX_KEPT = 8  # connections that wait for another request
 HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*(%25\w+)?", re.ASCII)  # a name, or an address
 
 
@@ -72,7 +73,7 @@ class Upstream:
             transport=transport,
             trust_env=False,  # a proxy of the environment must not come between us and a server on this machine
             timeout=httpx.Timeout(None, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_KEPT),
         )
 
     async def alive(self, path: str = "/", *, timeout: float = 3.0) -> None:
@@ -110,7 +111,7 @@ class Upstream:
         Leaving the context closes the connection unless all was read. An answer without a type is of the first kind.
         Raises StatusError, or a BackendError. Waits for the first byte as long as the caller does.
         """
-        async with self._translated(), self._client.stream(method, path, json=body, headers=headers) as response:
+        async with self._translated(), aclosing(await self._sent(method, path, body, headers)) as response:
             content_type = response.headers.get("content-type", "")
             if response.status_code != 200:
                 raise await _status_error(response, content_type)
@@ -121,6 +122,28 @@ class Upstream:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _sent(self, method: str, path: str, body: object, headers: Mapping[str, str] | None) -> httpx.Response:
+        """The answer, of which the head has come.
+
+        A server may close a connection that it has kept just when the next request comes: then nobody has read it, and
+        it goes out again. One that breaks on a new connection does not.
+        """
+        connected = asyncio.Event()
+
+        async def trace(event: str, info: object) -> None:
+            del info
+            if event == "connection.connect_tcp.started":
+                connected.set()
+
+        for left in reversed(range(MAX_KEPT + 1)):
+            request = self._client.build_request(method, path, json=body, headers=headers, extensions={"trace": trace})
+            try:
+                return await self._client.send(request, stream=True)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                if connected.is_set() or not left:
+                    raise
+        raise AssertionError("The last attempt returns or raises.")
 
     @asynccontextmanager
     async def _within(self, seconds: float) -> AsyncIterator[None]:

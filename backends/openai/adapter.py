@@ -20,8 +20,10 @@ from backends.base import (
     Event,
     GenerationRequest,
     ModelInfo,
+    ModelsChanged,
     Phase,
     Progress,
+    Reasoning,
     Timings,
 )
 from backends.calls import DRAIN_TIMEOUT, Call, Record
@@ -66,6 +68,7 @@ class OpenAIBackend(Backend):
         self._patience = Patience(first_token_timeout, idle_timeout)
         self._models: dict[str, Facts] | None = None  # by the name they are listed by; None: not asked yet
         self._refused: dict[str, frozenset[str]] = {}  # by listed model, the fields its server will not have
+        self._thinkers: set[str] = set()  # listed models that have been seen to think: no list tells
         self._streaming = 0  # answers that have begun
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
@@ -75,6 +78,8 @@ class OpenAIBackend(Backend):
         answer = Answer(request.model, split_tags=asking.path == CHAT and not request.resume_text)
         async with aclosing(self._asked(request.model, asking, answer)) as events:
             async for event in events:
+                if isinstance(event, Reasoning):
+                    self._note_thinker(request.model)
                 yield event
         yield Done(answer.finish_reason, answer.usage, _timings(asked, answer))
 
@@ -86,8 +91,12 @@ class OpenAIBackend(Backend):
                 raise refused(error) from error
             self._models = {self._model: Facts(self._model)}  # it lists none, but one is known to be there
         self._refused = {name: fields for name, fields in self._refused.items() if name in self._models}
+        self._thinkers.intersection_update(self._models)
         elsewhere = self._client.elsewhere
-        models = [model_info(name, facts, elsewhere=elsewhere) for name, facts in self._models.items()]
+        models = [
+            model_info(name, facts, elsewhere=elsewhere, thinks=name in self._thinkers)
+            for name, facts in self._models.items()
+        ]
         return preferred_first(models, self._model)
 
     async def close(self) -> None:
@@ -145,6 +154,11 @@ class OpenAIBackend(Backend):
                     break
             for event in await _rest(chunks, answer):
                 yield event
+
+    def _note_thinker(self, model: str) -> None:
+        if model not in self._thinkers and model in (self._models or {}):
+            self._thinkers.add(model)
+            self.notify(ModelsChanged())
 
     def _silent_phase(self, answer: Answer) -> Phase:
         """What a silent request does, as far as can be told from here: the server itself says nothing of its queue."""

@@ -68,7 +68,9 @@ class Answer:
             raise broke(chunk, self._model)
         self.done = self.done or chunk.get("done") is True
         self._note_figures(chunk)
-        for choice in objects_at(chunk, "choices")[:1]:
+        for choice in objects_at(chunk, "choices"):
+            if choice.get("index"):
+                continue  # one was asked for, and it has the index 0, or none
             for event in self._pieces(choice):
                 self.begun = True
                 self.last_piece_at = time.monotonic()

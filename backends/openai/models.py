@@ -76,9 +76,9 @@ def read_models(answer: object) -> dict[str, Facts]:
     return listed
 
 
-def model_info(name: str, facts: Facts, *, elsewhere: bool) -> ModelInfo:
+def model_info(name: str, facts: Facts, *, elsewhere: bool, thinks: bool = False) -> ModelInfo:
     """One line of the list. What a model with the capability `cloud` is told leaves the house."""
-    own = {"continue": facts.continuing is not None, "cloud": elsewhere}
+    own = {"thinking": thinks, "continue": facts.continuing is not None, "cloud": elsewhere}
     return ModelInfo(
         name=name,
         size=facts.size,

@@ -72,7 +72,7 @@ class Dialect:
         """What the adapter says when the chat is answered by `reply`: its events, and the error it ends in."""
 
         async def work(double: ServerDouble, backend: Backend) -> tuple[list[Event], BackendError | None]:
-            double.will(self.chat, reply)
+            double.will(self.chat, reply, reply)  # a kept connection that breaks without a word is tried once more
             return await told_by(backend, request or self.request)
 
         return self.with_double(work, **options)

@@ -6,6 +6,7 @@ import pytest
 
 from backends.base import BackendError, BackendFailed, BackendTimeout, BackendUnreachable
 from backends.http import StatusError, Upstream, base_url
+from tests.backends.double import Act, Reply, ServerDouble
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -148,3 +149,33 @@ def test_a_server_in_trouble_is_not_alive() -> None:
     asyncio.run(main(404))
     with pytest.raises(BackendFailed, match="503"):
         asyncio.run(main(503))
+
+
+GOOD = Reply(200, "application/json", [b"{}"])
+
+
+def fetched_from(*replies: Reply) -> tuple[list[object], int]:
+    """What as many fetches give as there are replies but for those that break off, and over how many connections."""
+
+    async def main() -> tuple[list[object], int]:
+        async with ServerDouble() as double:
+            double.will("/", *replies)
+            server = Upstream(double.url, name="Ollama", hint="")
+            try:
+                answers = [await server.fetch("GET", "/", timeout=5) for reply in replies if reply is GOOD]
+            finally:
+                await server.close()
+            return answers, double.connections
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", [Act.CUT, Act.RESET])
+def test_a_kept_connection_that_is_closed_when_it_is_used_again_is_no_failure(how: Act) -> None:
+    """The server may have given it up just before."""
+    assert fetched_from(GOOD, Reply(steps=[how]), GOOD) == ([{}, {}], 2)
+
+
+def test_a_server_that_breaks_a_new_connection_is_asked_once() -> None:
+    with pytest.raises(BackendFailed, match="broke"):
+        fetched_from(Reply(steps=[Act.CUT]), GOOD)

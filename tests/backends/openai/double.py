@@ -23,7 +23,8 @@ def trace(name: str) -> Reply:
 
 def events(*objects: dict[str, object], end: bytes = END) -> Reply:
     """A stream of these objects, an event each."""
-    return Reply(200, STREAM, [*(b"data: " + json.dumps(each).encode() + b"\n\n" for each in objects), end])
+    pieces = [b"data: " + json.dumps(each).encode() + b"\n\n" for each in objects]
+    return Reply(200, STREAM, [*pieces, end] if end else pieces)
 
 
 def delta(finish_reason: str | None = None, **fields: object) -> dict[str, object]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from backends.base import BackendFailed, Text, ToolCalls
-from tests.backends.asking import WEATHER_TOOL, ask, done_of, reasoning_of, text_of
-from tests.backends.double import Act, Reply
-from tests.backends.openai.double import MODEL, STREAM, delta, events, trace
+from backends.base import Backend, BackendFailed, ModelsChanged, Notice, Text, ToolCalls
+from tests.backends.asking import WEATHER_TOOL, ask, done_of, events_of, reasoning_of, text_of
+from tests.backends.double import Act, Reply, ServerDouble
+from tests.backends.openai.double import CHAT, MODEL, STREAM, delta, events, trace
 from tests.backends.openai.test_faults import OPENAI
 
 told = OPENAI.told
@@ -68,6 +68,43 @@ def test_a_chunk_may_lack_anything() -> None:
     assert answered == [done_of(answered)]
 
 
+def test_text_and_the_reason_for_the_end_may_come_together() -> None:
+    """As vLLM sends them, with the role in a chunk of its own and a word more than OpenAI's."""
+    last = {"choices": [{"index": 0, "delta": {"content": "!"}, "finish_reason": "stop", "stop_reason": None}]}
+    answered, error = told(events(delta(role="assistant", content=""), delta(content="Hi"), last))
+    assert error is None
+    assert (text_of(answered), done_of(answered).finish_reason) == ("Hi!", "stop")
+
+
+def test_an_end_without_any_sign_is_a_cut() -> None:
+    """Ollama's `/v1` loses an error of its model: an empty chunk, and no more."""
+    answered, error = told(events(delta(content="Hi"), {"model": "", "choices": []}, end=b""))
+    assert text_of(answered) == "Hi"
+    assert isinstance(error, BackendFailed)
+    assert "cut off" in error.message
+
+
+def test_an_error_before_the_word_at_the_end_is_an_error() -> None:
+    answered, error = told(events(delta(content="Hi"), {"error": {"message": "Out of blocks.", "code": 500}}))
+    assert text_of(answered) == "Hi"
+    assert isinstance(error, BackendFailed)
+
+
+def test_the_role_alone_is_no_beginning_of_an_answer() -> None:
+    """Servers that send it before they have read the prompt are given the time that reading takes."""
+    begun = events(delta(role="assistant", content=""), end=b"")
+    reply = Reply(200, STREAM, [*begun.steps, 0.3, *events(delta(content="Hi"), delta("stop")).steps])
+    answered, error = told(reply, idle_timeout=0.1)
+    assert error is None
+    assert text_of(answered) == "Hi"
+
+
+def test_only_the_first_choice_is_read() -> None:
+    second = {"choices": [{"index": 1, "delta": {"content": "No"}}]}
+    answered, _ = told(events(delta(content="Hi"), second, delta("stop")))
+    assert text_of(answered) == "Hi"
+
+
 # Figures
 
 
@@ -110,6 +147,20 @@ def test_the_probabilities_of_tokens_come_with_their_text() -> None:
 def test_thinking_comes_by_either_name(name: str) -> None:
     answered, _ = told(events(delta(**{name: "Hm."}), delta(content="<think> is a tag."), delta("stop")))
     assert (reasoning_of(answered), text_of(answered)) == ("Hm.", "<think> is a tag.")
+
+
+def test_a_model_that_was_seen_to_think_is_listed_as_one_that_does() -> None:
+    async def main(double: ServerDouble, backend: Backend) -> list[bool]:
+        notices: list[Notice] = []
+        backend.notify = notices.append
+        seen = ["thinking" in (await backend.list_models())[0].capabilities]
+        for _ in range(2):
+            double.will(CHAT, events(delta(reasoning="Hm."), delta(content="Hi"), delta("stop")))
+            await events_of(backend, request())
+        assert notices == [ModelsChanged()]
+        return [*seen, "thinking" in (await backend.list_models())[0].capabilities]
+
+    assert OPENAI.with_double(main) == [False, True]
 
 
 def test_thinking_that_comes_by_both_names_is_told_once() -> None:
