@@ -6,8 +6,11 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from server.generation import GenerateParams
@@ -15,6 +18,7 @@ from server.routes.chat import ChatAnswer
 from server.routes.toggle_thinking import Thinking
 from tests.clients.table import shows
 
+PATIENCE_S = 60.0
 DOCUMENT = (Path(__file__).resolve().parent.parent.parent / "docs" / "http.md").read_text()
 COMMANDS = [
     command
@@ -23,6 +27,17 @@ COMMANDS = [
 ]
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="There is no curl on this machine.")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet(embedded: str) -> Iterator[None]:
+    """Nothing is left being answered, which other tests of the engine in this process would see."""
+    yield
+    with httpx.Client(base_url=embedded) as client:
+        until = time.monotonic() + PATIENCE_S
+        while client.get("/v1/engine/stats").json()["active_requests"]:
+            assert time.monotonic() < until, "The answers do not come to their ends."
+            time.sleep(0.05)
 
 
 def run(command: str, url: str, until: str) -> str:
