@@ -90,7 +90,9 @@ class Gate:
 
     def welcomes(self, caller: Caller) -> bool:
         """Whether what let `caller` in is still good."""
-        return self.keyring.get(caller.key_id) is not None and not self.logins.has_ended(caller.login)
+        if caller.login is not None and self.logins.has_ended(caller.login):
+            return False
+        return self.keyring.get(caller.key_id) is not None
 
     def _ticket(self, scope: Scope, text: str) -> Caller | Denied:
         caller = self.tickets.take(text)
@@ -105,7 +107,7 @@ class Gate:
             return _unauthorized("That log-in has ended. Log in again.", wrong=True)
         if not self._reads(scope) and not self._is_ours(scope, shown):
             return Denied(403, FOREIGN_PAGE)
-        return self._caller(scope, login.key, login.id)
+        return self._caller(scope, login.key, login.mark)
 
     def _caller(self, scope: Scope, key: Key, login: str | None = None) -> Caller:
         self.keyring.used(key)

@@ -5,6 +5,7 @@ Knows the keyring, the connections and what runs, and nothing of how any of them
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Set
 from contextlib import asynccontextmanager
 
@@ -14,9 +15,13 @@ from server.connections import ConnectionManager
 from server.protocol import CloseCode
 from server.running import RunningRequests
 
+SWEEP_EVERY_S = 60.0
+
 
 @asynccontextmanager
-async def guarded(gate: Gate | None, connections: ConnectionManager, running: RunningRequests) -> AsyncGenerator[None]:
+async def guarded(
+    gate: Gate | None, connections: ConnectionManager, running: RunningRequests, sweep_every_s: float = SWEEP_EVERY_S
+) -> AsyncGenerator[None]:
     """Within this context the file of keys is watched. Without a gate there is nothing to watch."""
     if gate is None:
         yield
@@ -29,10 +34,18 @@ async def guarded(gate: Gate | None, connections: ConnectionManager, running: Ru
         connections.send_away(whom, CloseCode.UNAUTHORIZED)
         running.send_away(whom)
 
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(sweep_every_s)  # a log-in runs out without a word
+            connections.send_away(lambda caller: not gate.welcomes(caller), CloseCode.UNAUTHORIZED)
+
     connections.welcomes = gate.welcomes
     gate.keyring.revoked = send_away
     gate.keyring.start()
+    sweeping = asyncio.create_task(sweep(), name="send away whose log-in has run out")
     try:
         yield
     finally:
+        sweeping.cancel()
+        await asyncio.wait({sweeping})
         await gate.keyring.close()

@@ -42,6 +42,11 @@ class Login:
     until: int
 
     @property
+    def mark(self) -> str:
+        """What a caller who came in with it is known by."""
+        return f"{self.id}.{self.until}"
+
+    @property
     def expires(self) -> datetime:
         return datetime.fromtimestamp(self.until, UTC)
 
@@ -80,9 +85,10 @@ class Logins:
             self._logged_out.pop(next(iter(self._logged_out)))
         self._logged_out[login.id] = login.until
 
-    def has_ended(self, identity: str | None) -> bool:
-        """Whether the login of that id was logged out."""
-        return identity in self._logged_out
+    def has_ended(self, mark: str) -> bool:
+        """Whether the login of that mark was logged out, or has run out."""
+        identity, _, until = mark.partition(".")
+        return identity in self._logged_out or int(until) <= self._clock.today()
 
     def _sign(self, told: str, key: Key) -> str:
         return hmac.digest(self._secret, f"{told}.{key.digest}".encode(), "sha256").hex()

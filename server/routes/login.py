@@ -104,7 +104,7 @@ def _add_login(router: APIRouter, gate: Gate, connections: ConnectionManager) ->
         ended = gate.logins.check(cookie) if cookie is not None else None
         if ended is not None:
             gate.logins.end(ended)
-            connections.send_away(lambda caller: caller.login == ended.id, CloseCode.UNAUTHORIZED)
+            connections.send_away(lambda caller: caller.login == ended.mark, CloseCode.UNAUTHORIZED)
         response = Response(status_code=204)
         scope = request.scope
         response.delete_cookie(cookie_name(scope), secure=is_secure(scope), httponly=True, samesite="strict")

@@ -52,8 +52,12 @@ def test_a_login_runs_out_and_never_later_than_its_key(path: Path, clock: Manual
     made, value = logged_in(path, clock, add_key(path))
     clock.advance(logins.LASTS_S - 1)
     assert made.check(value)
+    login = made.check(value)
+    assert login is not None
+    assert not made.has_ended(login.mark)
     clock.advance(1)
     assert made.check(value) is None
+    assert made.has_ended(login.mark), "what it had opened is not welcome any more"
     _, short = logged_in(path, clock, add_key(path, until=clock.today() + 60))
     assert int(short.split(".")[2]) == int(clock.today()) + 60
 
@@ -65,7 +69,7 @@ def test_a_login_that_was_logged_out_is_good_no_more(path: Path, clock: ManualCl
     assert login is not None
     made.end(login)
     assert made.check(value) is None
-    assert made.has_ended(login.id)
+    assert made.has_ended(login.mark)
 
 
 def test_logouts_are_remembered_only_while_they_matter(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch):
@@ -76,7 +80,7 @@ def test_logouts_are_remembered_only_while_they_matter(path: Path, clock: Manual
     ended = [made.begin(key)[0] for _ in range(5)]
     for login in ended:
         made.end(login)
-    assert [made.has_ended(login.id) for login in ended] == [False, False, True, True, True]
+    assert [made.has_ended(login.mark) for login in ended] == [False, False, True, True, True]
 
 
 def test_a_value_that_was_changed_anywhere_is_refused(path: Path, clock: ManualClock):
