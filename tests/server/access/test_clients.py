@@ -39,10 +39,12 @@ def test_openais_client_sends_its_key_and_knows_a_refusal():
 def test_ollamas_client_sends_it_in_a_header_and_shows_the_sentence():
     async def scenario() -> None:
         async with guarded() as asked:
-            listed = await ollama.AsyncClient(asked.server.url, headers=bearer(asked.bob)).list()
-            assert [model.model for model in listed.models] == ["recital/recital:latest"]
-            with pytest.raises(ollama.ResponseError, match="asks for a key") as refused:
-                await ollama.AsyncClient(asked.server.url).list()
-            assert refused.value.status_code == 401
+            async with ollama.AsyncClient(asked.server.url, headers=bearer(asked.bob)) as client:
+                listed = await client.list()
+                assert [model.model for model in listed.models] == ["recital/recital:latest"]
+            async with ollama.AsyncClient(asked.server.url) as client:
+                with pytest.raises(ollama.ResponseError, match="asks for a key") as refused:
+                    await client.list()
+                assert refused.value.status_code == 401
 
     asyncio.run(scenario())

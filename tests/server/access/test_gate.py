@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.access.gate import Denied, Gate
@@ -44,6 +44,7 @@ queries = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(kind=st.sampled_from(["http", "websocket"]), headers=headers, query=queries)
 def test_whatever_is_shown_is_refused_and_nothing_fails(
     key_and_gate: tuple[str, Gate], kind: str, headers: list[tuple[bytes, bytes]], query: bytes
