@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from terminal.address import Address
 from terminal.api import Api, spoken
 from terminal.characters import one_line
-from terminal.screen import console_for_people
+from terminal.screen import Screen, console_for_people
 from terminal.tables import models_table
 from terminal.trouble import Trouble
 
@@ -25,7 +25,7 @@ async def list_models(address: Address, *, as_json: bool) -> None:
     if as_json:
         _say(listed)
     elif listed["models"]:
-        console_for_people().print(models_table(listed, listed["current"]))
+        Screen(console_for_people(), plain=True).print(models_table(listed, listed["current"]))
     else:
         raise Trouble("The server has no models. `switchboard models pull NAME` fetches one, where it can.")
 

@@ -10,6 +10,8 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -118,9 +120,10 @@ class Piped:
 
     def _read(self) -> None:
         line = "begin"
-        while line:
-            line = sys.stdin.readline()
-            asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()
+        with suppress(CancelledError, RuntimeError):  # the chat has ended, and its loop with it
+            while line:
+                line = sys.stdin.readline()
+                asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()
 
 
 class _Words(Completer):

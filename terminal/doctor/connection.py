@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
 from terminal.address import Address
@@ -17,6 +17,7 @@ from terminal.doctor.findings import Finding, broken, limited, skipped, works
 
 PATIENCE_S = 10.0
 EVEN = 0.5  # of the time in which events were sent, they must take to come
+PASS_ON = "If there is a proxy in between, it must pass WebSockets on."
 PROXY = "A proxy in between holds it back; see docs/operations.md, and open /test-sse in a browser."
 
 
@@ -76,16 +77,21 @@ def websocket(address: Address) -> Finding:
             socket.send(json.dumps({"type": "ping", "cmd_id": "doctor"}))
             while json.loads(socket.recv(PATIENCE_S)).get("type") != "pong":
                 pass
-            return works("WebSocket", f"there and back in {(time.monotonic() - began) * 1000:.0f} ms")
+            return works("WebSocket", f"there and back in {(time.monotonic() - began) * 1000:.1f} ms")
+    except InvalidStatus as refused:
+        response = refused.response
+        return broken("WebSocket", refusal(response.status_code, bytes(response.body or b"")), PASS_ON)
     except (WebSocketException, OSError, ValueError, TimeoutError) as error:
         told = one_line(str(error)) or type(error).__name__
-        return broken("WebSocket", f"does not work: {told}.", "A proxy in between must pass WebSockets on.")
+        return broken("WebSocket", f"does not work: {told}.", PASS_ON)
 
 
 def events(http: httpx.Client) -> Finding:
     """Whether server-sent events come as they are sent, or all at once when it is over."""
     try:
         with http.stream("GET", "/test-sse", headers={"accept": "text/event-stream"}) as answer:
+            if answer.status_code == 401:
+                return broken("Event stream", refusal(401, b""))
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
                 return skipped("Event stream", f"cannot be tried: this server has no /test-sse ({answer.status_code})")
             came = list(_arrivals(answer))

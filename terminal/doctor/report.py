@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from terminal.address import DEFAULT_URL, Address
 from terminal.characters import escape
 from terminal.doctor import connection, installation, surroundings
 from terminal.doctor.findings import Finding, State
-from terminal.screen import console_for_people
+from terminal.screen import Screen, console_for_people
 
 MARKS: dict[State, tuple[str, str]] = {
     "works": ("✓", "green"),
@@ -29,19 +28,19 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 def doctor(server: str | None, key: str, *, as_json: bool) -> int:
     """Examine everything; `server` is where a person says that one is. Gives the exit status."""
-    console = console_for_people()
+    screen = Screen(console_for_people(), plain=True)
     findings = []
     for finding in examine(server, key):
         findings.append(finding)
         if not as_json:
-            tell(console, finding)
+            tell(screen, finding)
     ailing = sum(finding.state == "broken" for finding in findings)
     if as_json:
         whole = {"healthy": not ailing, "findings": [finding.as_json() for finding in findings]}
         sys.stdout.write(json.dumps(whole) + "\n")
     else:
         told = f"{ailing} of {len(findings)} things do not work." if ailing else "All that is needed works."
-        console.print(Text(f"\n{told}", style="bold red" if ailing else "bold green"))
+        screen.print(Text(f"\n{told}", style="bold red" if ailing else "bold green"))
     return 1 if ailing else 0
 
 
@@ -66,7 +65,7 @@ def examine(server: str | None, key: str) -> Iterator[Finding]:
         yield surroundings.port(settings["HOST"], settings["PORT"])
 
 
-def tell(console: Console, finding: Finding) -> None:
+def tell(screen: Screen, finding: Finding) -> None:
     """A line of what was found, and one of what to do."""
     mark, style = MARKS[finding.state]
     table = Table.grid(padding=(0, 1))
@@ -76,7 +75,7 @@ def tell(console: Console, finding: Finding) -> None:
     table.add_row(Text(mark, style=style), finding.name, escape(finding.told))
     if finding.advice:
         table.add_row("", "", Text(f"→ {escape(finding.advice)}", style=style))
-    console.print(table)
+    screen.print(table)
 
 
 def _own_url(settings: Mapping[str, Any]) -> str:

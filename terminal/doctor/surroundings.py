@@ -59,7 +59,7 @@ def authentication(settings: Mapping[str, Any]) -> Finding:
         return works("Access", f"whoever is on this machine; other machines are not let in (HOST={host})")
     if not keys:
         return broken("Access", "A key is wanted, and there is none: the server does not start.", f"{KEYS}.")
-    return works("Access", f"whoever shows one of {keys} keys")
+    return works("Access", "whoever shows the one key" if keys == 1 else f"whoever shows one of {keys} keys")
 
 
 def _keys() -> int:
@@ -67,8 +67,8 @@ def _keys() -> int:
     command = [sys.executable, "-m", "server.access.keys", "list", "--json"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     try:
-        return len(json.loads(ran.stdout))
-    except (ValueError, TypeError):
+        return len(json.loads(ran.stdout)["keys"])
+    except (ValueError, TypeError, KeyError):
         return 0
 
 

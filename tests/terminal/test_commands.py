@@ -21,7 +21,9 @@ Ran = subprocess.CompletedProcess[str]
 def run(*arguments: str, **environment: str) -> Ran:
     command = [sys.executable, "cli.py", *arguments]
     settings = {**os.environ, "COLUMNS": "120", **environment}
-    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=settings, input="Hello\n" * 5, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_models_are_listed_for_people_and_for_programs(scripted_server: Server) -> None:
@@ -79,7 +81,7 @@ def test_a_key_is_wanted_and_that_is_said() -> None:
             ran = run(*arguments, "--server", url)
             assert ran.returncode == 1
             assert "Give it a key with --key or SWITCHBOARD_KEY." in ran.stderr
-            assert "Traceback" not in ran.stderr
+            assert "Traceback" not in ran.stderr, arguments
 
 
 def test_serve_is_the_server_and_ctrl_c_ends_it() -> None:

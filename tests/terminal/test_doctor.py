@@ -81,6 +81,18 @@ def test_an_ollama_that_is_configured_and_down_is_told() -> None:
         assert surroundings.ollama(url).told.startswith("0.9.3")
 
 
+def test_keys_are_counted_and_missed_where_they_are_wanted(tmp_path: Path) -> None:
+    kept = {"AUTH": "on", "KEYS_FILE": str(tmp_path / "keys.json")}
+    _, found, _ = doctor(**kept)
+    assert found["Access"].state == "broken"
+    environment = {**os.environ, **kept}
+    subprocess.run(
+        [sys.executable, "cli.py", "keys", "add", "me"], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+    _, found, _ = doctor(**kept)
+    assert found["Access"].told == "whoever shows the one key"
+
+
 def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
     (tmp_path / "page.gguf").write_text("<html>")
     assert "is no GGUF file" in installation.model(str(tmp_path / "page.gguf")).told
