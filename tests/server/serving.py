@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -131,3 +132,8 @@ async def joined(url: str, client: Client | None = None) -> AsyncGenerator[Socke
             fresh.state = client.state
         await fresh.until("system")
         yield fresh
+
+
+def say(message: str, cmd_id: str | None = None, **more: object) -> str:
+    """The frame in which a client says `message`."""
+    return json.dumps({"type": "user", "message": message, "cmd_id": cmd_id or message[:20], **more})
