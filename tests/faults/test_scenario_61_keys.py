@@ -21,7 +21,7 @@ from server.access.rules import is_open
 from server.access.tokens import Token
 from tests.faults.guarded import Guarded, bearer, guarded, handshake
 from tests.faults.whole_server import play
-from tests.server.access.keys_for_tests import add_key, remove_key
+from tests.server.access.keys_for_tests import add_key, remove_key, secret_of
 from tests.server.doubles import PATIENCE_S, eventually
 
 ADDRESSES = (f"10.{high}.{middle}.{low}" for high, middle, low in itertools.product(range(9), range(250), range(250)))
@@ -149,7 +149,7 @@ def test_61_no_key_is_in_the_log_or_in_the_measures(
     async def scenario() -> None:
         async with guarded() as asked, asked.server.http() as http:
             keys = [asked.ann, asked.bob, str(Token.new())]
-            secrets.extend(key.rpartition("-")[2][:20] for key in keys)
+            secrets.extend(secret_of(key)[:20] for key in keys)
             for key in keys:
                 for headers in (bearer(key), {"x-api-key": key}):
                     await http.get("/api/sessions", headers=headers)

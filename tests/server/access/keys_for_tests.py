@@ -23,6 +23,15 @@ def remove_key(path: Path, text: str) -> None:
 
 def id_of(text: str) -> str:
     """The id of a key."""
+    return _read(text).id
+
+
+def secret_of(text: str) -> str:
+    """What is secret of a key."""
+    return _read(text).secret
+
+
+def _read(text: str) -> Token:
     token = Token.read(text)
     assert token is not None
-    return token.id
+    return token

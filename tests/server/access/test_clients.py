@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import ollama
 import openai
 import pytest
 
+from app import create_app
+from config import Settings
 from server.access.failures import ALLOWED
 from server.access.tokens import Token
-from tests.faults.guarded import Guarded, bearer, guarded
+from tests.faults.guarded import bearer
+from tests.server.access.keys_for_tests import add_key
+from tests.server.serving import listening
 
 
-def openai_client(asked: Guarded, key: str) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{asked.server.url}/v1", api_key=key, max_retries=0)
+@asynccontextmanager
+async def asking(folder: Path) -> AsyncGenerator[tuple[str, str]]:
+    """A server that asks for keys. Gives its address and a key."""
+    key = add_key(folder / "keys.json")
+    settings = {"AUTH": "on", "KEYS_FILE": str(folder / "keys.json"), "BACKENDS": ["echo"], "DATABASE_URL": "off"}
+    app = create_app(Settings(**settings))
+    async with listening(app) as url, app.router.lifespan_context(app):
+        yield url, key
 
 
-def test_openais_client_sends_its_key_and_knows_a_refusal():
+def openai_client(url: str, key: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+
+
+def test_openais_client_sends_its_key_and_knows_a_refusal(tmp_path: Path):
     async def scenario() -> None:
-        async with guarded() as asked:
-            async with openai_client(asked, asked.bob) as client:
+        async with asking(tmp_path) as (url, key):
+            async with openai_client(url, key) as client:
                 models = await client.models.list()
-                assert [model.id for model in models.data] == ["recital/recital"]
-            async with openai_client(asked, str(Token.new())) as client:
+                assert [model.id for model in models.data] == ["echo/echo"]
+            async with openai_client(url, str(Token.new())) as client:
                 with pytest.raises(openai.AuthenticationError) as refused:
                     await client.models.list()
                 assert refused.value.code == "invalid_api_key"
@@ -36,13 +53,13 @@ def test_openais_client_sends_its_key_and_knows_a_refusal():
     asyncio.run(scenario())
 
 
-def test_ollamas_client_sends_it_in_a_header_and_shows_the_sentence():
+def test_ollamas_client_sends_it_in_a_header_and_shows_the_sentence(tmp_path: Path):
     async def scenario() -> None:
-        async with guarded() as asked:
-            async with ollama.AsyncClient(asked.server.url, headers=bearer(asked.bob)) as client:
+        async with asking(tmp_path) as (url, key):
+            async with ollama.AsyncClient(url, headers=bearer(key)) as client:
                 listed = await client.list()
-                assert [model.model for model in listed.models] == ["recital/recital:latest"]
-            async with ollama.AsyncClient(asked.server.url) as client:
+                assert [model.model for model in listed.models] == ["echo/echo:latest"]
+            async with ollama.AsyncClient(url) as client:
                 with pytest.raises(ollama.ResponseError, match="asks for a key") as refused:
                     await client.list()
                 assert refused.value.status_code == 401

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.access.key_file import Key, KeyFileError, change_keys, read_keys, read_uses, uses_file, write_uses
-from tests.server.access.keys_for_tests import add_key, id_of
+from tests.server.access.keys_for_tests import add_key, id_of, secret_of
 
 
 def test_without_a_file_there_are_no_keys(tmp_path: Path):
@@ -21,7 +21,7 @@ def test_a_key_is_read_back_and_its_secret_is_nowhere(tmp_path: Path):
     text = add_key(path, "Ann", admin=True, until=2e9)
     [key] = read_keys(path)
     assert (key.id, key.name, key.owner, key.admin, key.expires_at) == (id_of(text), "Ann", id_of(text), True, 2e9)
-    assert text.rpartition("-")[2] not in path.read_text()
+    assert secret_of(text) not in path.read_text()
 
 
 def test_the_file_is_for_its_user_alone_and_nothing_else_is_left_beside_it(tmp_path: Path):

@@ -16,6 +16,7 @@ from server.access.key_file import read_keys, write_uses
 from server.access.keyring import Keyring
 from server.access.tokens import KEY
 from server.history.records import LOCAL
+from tests.server.access.keys_for_tests import secret_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -42,7 +43,7 @@ def test_a_key_is_shown_once_and_opens_the_server(path: Path, capsys: pytest.Cap
     found = Keyring(path).check(text)
     assert found is not None
     assert (found.name, found.admin, found.owner) == ("Ann's laptop", False, found.id)
-    assert text.rpartition("-")[2] not in run(capsys, "list")
+    assert secret_of(text) not in run(capsys, "list")
 
 
 def test_it_is_a_program_of_its_own(path: Path):
