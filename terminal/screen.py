@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from prompt_toolkit.application import get_app_or_none, run_in_terminal
+from prompt_toolkit.application import get_app_or_none
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment, Segments
 from rich.text import Text
@@ -56,10 +56,16 @@ class Screen:
         self._run(lambda: self._put(text))
 
     def _run(self, write: Callable[[], None]) -> None:
-        if self.typing:
-            run_in_terminal(write)
-        else:
+        """Write; above the prompt, if there is one. The keyboard stays the prompt's, so no key is lost."""
+        prompt = get_app_or_none()
+        if prompt is None or not prompt.is_running:
             write()
+            return
+        prompt.renderer.erase()
+        write()
+        prompt.renderer.reset()
+        prompt.renderer.request_absolute_cursor_position()
+        prompt.invalidate()
 
     def _note_plainly(self, text: str) -> None:
         if self._within_line:
