@@ -15,16 +15,25 @@ if [ $# -gt 0 ]; then
     exec "$python" -m pytest --hypothesis-profile=ci "$@"
 fi
 
-# All tests, in two halves beside each other, since many of them wait for a browser, a socket or a process.
-half="tests/backends tests/bench tests/engine tests/server"
-told=$(mktemp)
-"$python" -m pytest --hypothesis-profile=ci -p no:cacheprovider $half >"$told" 2>&1 &
-beside=$!
-trap 'kill "$beside" 2>/dev/null || true; rm -f "$told"' EXIT
+# All tests, in three parts beside each other, since many of them wait for a browser, a socket or a process.
+engine="tests/engine tests/backends tests/bench"
+server="tests/server tests/clients tests/faults tests/terminal"
+told=$(mktemp -d)
+# shellcheck disable=SC2086 # one word for each folder
+{
+    "$python" -m pytest --hypothesis-profile=ci -p no:cacheprovider $engine >"$told/engine" 2>&1 &
+    first=$!
+    "$python" -m pytest --hypothesis-profile=ci -p no:cacheprovider $server >"$told/server" 2>&1 &
+    second=$!
+}
+trap 'kill "$first" "$second" 2>/dev/null || true; rm -rf "$told"' EXIT
 status=0
 # shellcheck disable=SC2046 # one word for each folder
-"$python" -m pytest --hypothesis-profile=ci $(printf ' --ignore=%s' $half) || status=$?
-wait "$beside" || status=$?
-echo "The other half, which ran beside it: $half"
-cat "$told"
+"$python" -m pytest --hypothesis-profile=ci $(printf ' --ignore=%s' $engine $server) || status=$?
+wait "$first" || status=$?
+wait "$second" || status=$?
+echo "What ran beside it: $engine"
+cat "$told/engine"
+echo "And: $server"
+cat "$told/server"
 exit "$status"

@@ -122,6 +122,7 @@ class HubMachine(RuleBasedStateMachine):
         self.hub = ChronicledHub([self.recital], OPTIONS, self.clock, lambda: History.open(url, self.folder))
         self.hub.chronicle = self.chronicle
         self.run(self.hub.start())
+        self.run(self.hub.conversations.list())  # or the history may still be in the making: nobody could copy it
         self.alive = True
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
