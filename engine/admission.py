@@ -8,6 +8,7 @@ from engine.errors import ParameterError, PromptTooLong
 from engine.sampling_params import MOST_ANSWERS, MOST_LOGPROBS, SamplingParams
 
 MOST_PENALTY = 100
+LEAST_REPEAT_PENALTY = 0.01  # it multiplies logits by what is one over it: less, and they are no numbers any more
 MOST_BIAS = 100
 
 
@@ -35,8 +36,8 @@ def check_params(params: SamplingParams, vocab_size: int) -> None:
     for field in ("presence_penalty", "frequency_penalty"):
         if not abs(getattr(params, field)) <= MOST_PENALTY:
             raise ParameterError(f"{field} must be from {-MOST_PENALTY} to {MOST_PENALTY}.", field)
-    if not 0 < params.repeat_penalty <= MOST_PENALTY:
-        raise ParameterError(f"repeat_penalty must be above 0, and {MOST_PENALTY} at most.", "repeat_penalty")
+    if not LEAST_REPEAT_PENALTY <= params.repeat_penalty <= MOST_PENALTY:
+        raise ParameterError(f"repeat_penalty must be from {LEAST_REPEAT_PENALTY} to {MOST_PENALTY}.", "repeat_penalty")
     for token_id, bias in params.logit_bias:
         if not 0 <= token_id < vocab_size:
             raise ParameterError(f"logit_bias names the token {token_id}, which the model does not have.", "logit_bias")

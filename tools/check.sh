@@ -16,8 +16,8 @@ if [ $# -gt 0 ]; then
 fi
 
 # All tests, in three parts beside each other, since many of them wait for a browser, a socket or a process.
-engine="tests/engine tests/backends tests/bench"
-server="tests/server tests/clients tests/faults tests/terminal"
+engine="tests/engine tests/backends tests/bench tests/clients"
+server="tests/server tests/faults tests/terminal"
 told=$(mktemp -d)
 # shellcheck disable=SC2086 # one word for each folder
 {

@@ -30,21 +30,21 @@ def test_every_check_runs_and_pytest_is_last(tmp_path: Path) -> None:
     assert commands[-1].endswith("-k one")
 
 
-def test_without_arguments_the_tests_run_in_two_halves_that_miss_none(tmp_path: Path) -> None:
+def test_without_arguments_the_tests_run_in_three_parts_that_miss_none(tmp_path: Path) -> None:
     status, commands = check(tmp_path, "nothing fails")
     assert status == 0
-    here, beside = (command.split() for command in commands[-2:])
-    folders = [word for word in beside if word.startswith("tests/")]
-    assert folders
+    here, *beside = (command.split() for command in commands[-3:])
+    folders = [word for command in beside for word in command if word.startswith("tests/")]
+    assert all(any(word.startswith("tests/") for word in command) for command in beside)
     assert [f"--ignore={folder}" for folder in folders] == [word for word in here if word.startswith("--ignore")]
     assert all((SCRIPT.parents[1] / folder).is_dir() for folder in folders)
 
 
-@pytest.mark.parametrize("half", ["no:cacheprovider", "--ignore"])
-def test_a_failure_in_either_half_is_one_of_the_whole(tmp_path: Path, half: str) -> None:
-    status, commands = check(tmp_path, half)
+@pytest.mark.parametrize("part", ["tests/engine tests", "tests/server tests", "--ignore"])
+def test_a_failure_in_any_part_is_one_of_the_whole(tmp_path: Path, part: str) -> None:
+    status, commands = check(tmp_path, part)
     assert status == 3
-    assert len([command for command in commands if "pytest" in command]) == 2, "The other half is told all the same."
+    assert len([command for command in commands if "pytest" in command]) == 3, "The others are told all the same."
 
 
 @pytest.mark.parametrize("step", ["ruff check", "ruff format", "mypy", "pytest"])

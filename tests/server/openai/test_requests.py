@@ -105,6 +105,7 @@ def test_one_stop_string_is_a_list_of_one() -> None:
         ("presence_penalty", 2.1, "presence_penalty"),
         ("frequency_penalty", -2.1, "frequency_penalty"),
         ("repetition_penalty", 0, "repetition_penalty"),
+        ("repetition_penalty", 9.9e-260, "repetition_penalty"),
         ("logit_bias", {"a": 1}, "logit_bias.a"),
         ("logit_bias", {"1": 101}, "logit_bias.1"),
         ("logprobs", True, "logprobs"),
