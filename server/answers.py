@@ -25,6 +25,7 @@ from backends.base import (
     Event,
     GenerationRequest,
     Overloaded,
+    Progress,
 )
 from server.clock import Clock
 from server.context import turns
@@ -129,12 +130,24 @@ class Answers:
                     yield event
             return
         if run.checkpoint.asked is None:
+            async with aclosing(self._loading(run.prompt.model or "")) as steps:
+                async for step in steps:
+                    yield step
             await self._prepare(run)
         assert run.checkpoint.asked is not None
         request = replace(run.checkpoint.asked.request, resume_token_ids=run.checkpoint.token_ids)
         async with aclosing(self.generate(request)) as events:
             async for event in events:
                 yield event
+
+    async def _loading(self, model: str) -> AsyncGenerator[Event, None]:
+        """Until a model that is being loaded is there. Only then its tokens can be counted, and not just guessed."""
+        backend, info = await self._models.resolve(model)
+        if info.state == "loading":
+            async with aclosing(backend.load(info.name)) as steps:
+                async for step in steps:
+                    if step.total:
+                        yield Progress("loading", step.done, step.total, message=step.message)
 
     async def _prepare(self, run: Run) -> None:
         prompt, state = run.prompt, run.session.state

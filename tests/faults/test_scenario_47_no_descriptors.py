@@ -26,13 +26,14 @@ def leave(server: Program, spare: int) -> None:
 
 async def alive(url: str) -> bool:
     try:
-        return status_of(await exchange(url, GET)) == 200
-    except ConnectionError:
+        async with asyncio.timeout(5):
+            return status_of(await exchange(url, GET)) == 200
+    except (ConnectionError, TimeoutError):
         return False
 
 
 async def until_alive(url: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await alive(url):  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # nobody tells when there is room again
 

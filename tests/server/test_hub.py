@@ -15,12 +15,14 @@ from backends.base import (
     Done,
     Event,
     GenerationRequest,
+    Loading,
     ModelInfo,
     ModelNotFound,
     Overloaded,
     Reasoning,
     Text,
     Timings,
+    TokenCount,
     Usage,
 )
 from server.answers import InternalError
@@ -228,6 +230,33 @@ def test_the_oldest_turns_are_left_out_when_the_context_is_full_and_that_is_said
     on_stage(
         scenario, ModelInfo("toy", context_length=120), options=HubOptions(max_tokens=20, system_prompt="Be kind.")
     )
+
+
+class Slow(Puppet):
+    """Its model is there once it is let go; it notes in which order it was asked for what."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelInfo("toy", state="loading", context_length=1_000))
+        self.asked: list[str] = []
+
+    async def load(self, model: str) -> AsyncGenerator[Loading, None]:
+        yield Loading(model, f"Loading {model}", 1, 2)
+        self.asked.append("loaded")
+        yield Loading(model, "ready")
+
+    async def count_tokens(self, request: GenerationRequest) -> TokenCount:
+        self.asked.append("counted")
+        return await super().count_tokens(request)
+
+
+def test_a_prompt_is_counted_once_its_model_is_loaded_and_not_guessed_before():
+    puppet = Slow()
+
+    async def scenario(stage: Stage) -> None:
+        await stage.answered("Hello", Done("stop"))
+        assert puppet.asked[:2] == ["loaded", "counted"]
+
+    on_stage(scenario, puppet=puppet)
 
 
 def test_another_model_than_the_one_before_is_said():
