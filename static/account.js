@@ -22,7 +22,8 @@ export class Account extends EventTarget {
   async look() {
     const response = await fetch(new URL("api/me", this.base)).catch(() => null);
     if (response?.status === UNAUTHORIZED) this.lose();
-    else if (response?.ok) this.#find(await response.json());
+    const found = response?.ok && (await response.json().catch(() => null)); // cut in the middle, it says nothing
+    if (found) this.#find(found);
   }
 
   /** Log in. Throws with a sentence when that is refused. @param {string} key */

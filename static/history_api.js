@@ -25,6 +25,7 @@
  * @property {string[]} problems why they could not, in sentences
  */
 const UNAUTHORIZED = 401;
+const NO_CONTENT = 204;
 const UNAVAILABLE = 503;
 
 /** The server refused, or nobody answered; the message says why. */
@@ -108,6 +109,7 @@ export class HistoryApi {
     });
     const answer = await response.json().catch(() => null);
     if (!response.ok) throw this.#refusal(answer, response.status);
+    if (answer === null && response.status !== NO_CONTENT) throw unreachable(); // it was cut in the middle
     return answer;
   }
 

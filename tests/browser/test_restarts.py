@@ -141,5 +141,6 @@ def test_every_chat_has_a_draft_of_its_own(fresh: ChatPage) -> None:
     expect(fresh.input).to_have_value("for the first")
     fresh.page.reload()
     expect(fresh.input).to_have_value("for the first")
+    fresh.wait_connected()
     fresh.page.keyboard.press("Control+Shift+O")
     expect(fresh.input).to_have_value("for a new one")
