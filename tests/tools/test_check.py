@@ -13,6 +13,14 @@ echo "$*"
 case "$*" in *"{fails}"*) exit 3 ;; esac
 """
 
+RETRYING = """#!/bin/sh
+echo "$*"
+case "$*" in
+    *--last-failed*) exit {alone} ;;
+    *"tests/server tests"*) exit 1 ;;
+esac
+"""
+
 
 def check(folder: Path, fails: str, *arguments: str) -> tuple[int, list[str]]:
     """Exit status and the commands that Python was given."""
@@ -45,6 +53,18 @@ def test_a_failure_in_any_part_is_one_of_the_whole(tmp_path: Path, part: str) ->
     status, commands = check(tmp_path, part)
     assert status == 3
     assert len([command for command in commands if "pytest" in command]) == 3, "The others are told all the same."
+
+
+def test_what_failed_beside_the_others_has_to_pass_alone(tmp_path: Path) -> None:
+    for alone, wanted in (0, 0), (1, 1):
+        python = tmp_path / f"python{alone}"
+        python.write_text(RETRYING.format(alone=alone))
+        python.chmod(0o755)
+        result = subprocess.run(["sh", SCRIPT, python], capture_output=True, text=True, check=False)
+        again = [line for line in result.stdout.splitlines() if "--last-failed" in line]
+        assert (result.returncode, len(again)) == (wanted, 1)
+        assert again[0].endswith("tests/server tests/faults tests/terminal")
+        assert "SOME TESTS FAILED" in result.stdout
 
 
 @pytest.mark.parametrize("step", ["ruff check", "ruff format", "mypy", "pytest"])
