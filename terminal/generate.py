@@ -16,6 +16,7 @@ from terminal.characters import escape
 from terminal.trouble import Trouble
 
 PATH = "/v1/chat/completions"
+AS_IN_CHATS = {"temperature": 0.7, "top_p": 0.9, "top_k": 40}  # the API's own would draw from all that is possible
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,7 +39,8 @@ class Question:
         given = {name: getattr(self, name) for name in ("model", "max_tokens", "temperature", "seed")}
         chosen = {name: value for name, value in given.items() if value is not None}
         stop = {"stop": list(self.stop)} if self.stop else {}
-        return {"messages": messages, "stream": True, "stream_options": {"include_usage": True}, **chosen, **stop}
+        streaming = {"stream": True, "stream_options": {"include_usage": True}}
+        return {"messages": messages, **streaming, **AS_IN_CHATS, **chosen, **stop}
 
 
 @dataclass(slots=True)
